@@ -1,0 +1,190 @@
+use std::ops::Range;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::{Cancel, Error};
+
+/// Text in, text out: all that a front end sees of an engine, whether it runs here or elsewhere.
+pub trait Infiller: Send + Sync {
+    /// Fills the request's holes.
+    ///
+    /// `on_step` is called after every denoising step with the draft so far. `cancel` is looked at between
+    /// steps; a cancelled request ends with [`Error::Cancelled`].
+    fn infill(
+        &self,
+        request: &InfillRequest,
+        cancel: &Cancel,
+        on_step: &mut dyn FnMut(Step<'_>),
+    ) -> Result<Infill, Error>;
+
+    /// Which model runs where.
+    fn describe(&self) -> &Description;
+}
+
+/// A text with holes.
+#[derive(Clone, Debug)]
+pub struct InfillRequest {
+    /// The whole document, with any line ends.
+    pub text: String,
+    /// What the text is written in.
+    pub language: Language,
+    /// The holes, ascending and disjoint, at least one.
+    pub holes: Vec<Hole>,
+    /// The same seed gives the same answer.
+    pub seed: u64,
+    /// How many different answers to try for, at least 1.
+    pub candidates: usize,
+}
+
+/// A range of the text to be replaced by something unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// Byte offsets into the request's text, on character boundaries; empty for an insertion.
+    pub byte_range: Range<usize>,
+    /// How far the fill may go.
+    pub extent: Extent,
+    /// At most this many tokens of text; the engine's own limit where it is `None` or larger.
+    pub max_tokens: Option<usize>,
+}
+
+/// How far a fill may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// No newline.
+    Line,
+    /// Any number of lines.
+    Block,
+}
+
+/// What a text is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Language {
+    /// Anything that is none of the others.
+    Text,
+    /// Rust.
+    Rust,
+    /// Python.
+    Python,
+    /// Markdown.
+    Markdown,
+}
+
+/// The engine's answer.
+#[derive(Clone, Debug)]
+pub struct Infill {
+    /// Different from each other, best first, at least one.
+    pub candidates: Vec<Candidate>,
+    /// What the prompt cost.
+    pub prompt: PromptUse,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// One way of filling all holes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// One text a hole, in the request's order, with the document's own line ends.
+    pub fills: Vec<String>,
+    /// The geometric mean of the probabilities of the fill's tokens after the last step, in 0..=1.
+    pub confidence: f32,
+    /// Tokens of text in all holes.
+    pub tokens: usize,
+    /// Denoising steps taken.
+    pub steps: usize,
+}
+
+/// How much of the prompt had to be encoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PromptUse {
+    /// Tokens in the prompt.
+    pub tokens: usize,
+    /// Of these, the ones whose keys and values were still there from an earlier request.
+    pub reused: usize,
+    /// Rows on the canvas at the start, pinned ones included.
+    pub canvas_rows: usize,
+}
+
+/// Milliseconds by stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timings {
+    /// Laying out, tokenising and encoding the prompt.
+    pub prompt_ms: f64,
+    /// All denoising steps.
+    pub denoise_ms: f64,
+}
+
+/// The draft after one denoising step.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Steps taken so far, from 1.
+    pub index: usize,
+    /// Steps that may be taken at most.
+    pub limit: usize,
+    /// Which candidate this is a draft of, from 0.
+    pub candidate: usize,
+    /// One list of pieces a hole, in the request's order; the pieces together are the hole's draft.
+    pub holes: &'a [Vec<Piece>],
+}
+
+/// One token of a draft, as text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Piece {
+    /// May be empty: a position that holds no text.
+    pub text: String,
+    /// Whether the position was accepted in this step.
+    pub settled: bool,
+    /// The probability of this token, in 0..=1.
+    pub certainty: f32,
+}
+
+/// Which model runs where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// A short name: `nano (embedded)`, or the folder's name.
+    pub model: String,
+    /// `cpu` or `cuda:N`, and how many threads.
+    pub device: String,
+    /// Parameters in the checkpoint.
+    pub parameters: u64,
+    /// Tokens that a prompt may have at most.
+    pub context_tokens: usize,
+}
+
+/// Where the weights come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// The small model inside the binary.
+    Embedded,
+    /// A Hugging Face style checkpoint folder.
+    Folder(PathBuf),
+}
+
+/// Where to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The processor, all cores.
+    Cpu,
+    /// An NVIDIA card by its index. Never replaced by the processor when it cannot be used.
+    Cuda(usize),
+    /// A card if there is one that this build can use, else the processor.
+    Auto,
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let unknown = || Error::Device {
+            device: text.to_owned(),
+            reason: "unknown; use cpu, cuda, cuda:N or auto".to_owned(),
+        };
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "auto" => Ok(Self::Auto),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", index)) => index.parse().map(Self::Cuda).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}

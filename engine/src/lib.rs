@@ -1,0 +1,25 @@
+//! Fills holes in text with a discrete diffusion language model.
+//!
+//! Entry point: [`LocalInfiller`], an implementation of [`Infiller`]: a whole request in, text out. Everything
+//! below it is private to the crate, but for [`conformance`], which runs a checkpoint on token ids so that
+//! anybody can hold it against another implementation.
+//!
+//! Invariants:
+//! - A pinned token never changes, and costs no sampling.
+//! - A result depends on the request and its seed alone: not on the number of threads, nor on what was asked before.
+//! - Nothing here knows an editor, a protocol, or which use a hole serves.
+
+pub mod conformance;
+
+mod cancel;
+mod error;
+mod infiller;
+mod local;
+
+pub use cancel::Cancel;
+pub use error::Error;
+pub use infiller::{
+    Candidate, Description, Device, Extent, Hole, Infill, InfillRequest, Infiller, Language, ModelSource, Piece,
+    PromptUse, Step, Timings,
+};
+pub use local::{LocalInfiller, LocalOptions};

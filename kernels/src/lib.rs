@@ -1,0 +1,1 @@
+//! CUDA kernels and their checked launches. The driver is loaded at run time.
