@@ -1,0 +1,176 @@
+//! Weight matrices, packed once for every multiplication that follows.
+//!
+//! A checkpoint keeps a weight as `[outputs, inputs]`. The product wants, for one input, the weights of many outputs side by
+//! side, so the outputs are grouped into panels of [`PANEL_COLUMNS`] and each panel is stored one input after another. BF16
+//! stays at two bytes: a word holds two outputs, and a shift or a mask makes an f32 of either.
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+/// Outputs in a panel: four AVX-512 vectors, which with six rows of inputs fill the registers.
+pub(super) const PANEL_COLUMNS: usize = 64;
+/// Words in one step of a panel; a word stands for two columns, [`WORD_GROUP`] apart.
+pub(super) const STEP_WORDS: usize = PANEL_COLUMNS / 2;
+/// How far the two columns of a word lie apart: the longest vector, so that both halves of a vector of words are
+/// runs of adjacent columns.
+pub(super) const WORD_GROUP: usize = 16;
+
+/// The first of the two columns that word `word` of a step stands for; the second lies [`WORD_GROUP`] after it.
+#[inline(always)]
+pub(super) const fn first_column_of_word(word: usize) -> usize {
+    word / WORD_GROUP * (2 * WORD_GROUP) + word % WORD_GROUP
+}
+
+/// One input's weights in a panel, as stored f32.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct F32Step {
+    /// The first column of each word.
+    pub(super) first: [f32; STEP_WORDS],
+    /// The second column of each word.
+    pub(super) second: [f32; STEP_WORDS],
+}
+
+impl F32Step {
+    pub(super) const ZERO: Self = Self { first: [0.0; STEP_WORDS], second: [0.0; STEP_WORDS] };
+}
+
+/// One input's weights in a panel, as BF16: a word's low half is its first column, the high half its second.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Bf16Step {
+    pub(super) words: [u32; STEP_WORDS],
+}
+
+impl Bf16Step {
+    const ZERO: Self = Self { words: [0; STEP_WORDS] };
+}
+
+pub(super) enum Panels {
+    F32(Vec<F32Step>),
+    Bf16(Vec<Bf16Step>),
+}
+
+/// Weights as a checkpoint stores them: `[n, k]`, row after row.
+pub(crate) enum WeightData<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [bf16]),
+    F16(&'a [f16]),
+}
+
+impl<'a> WeightData<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(values) => values.len(),
+            Self::F16(values) => values.len(),
+        }
+    }
+
+    fn row(&self, row: usize, columns: usize) -> WeightData<'a> {
+        let range = row * columns..(row + 1) * columns;
+        match self {
+            Self::F32(values) => WeightData::F32(&values[range]),
+            Self::Bf16(values) => WeightData::Bf16(&values[range]),
+            Self::F16(values) => WeightData::F16(&values[range]),
+        }
+    }
+}
+
+/// A weight matrix `[n, k]` (n outputs, k inputs), packed for [`matmul`](super::matmul::matmul).
+pub(crate) struct PackedMatrix {
+    rows: usize,
+    columns: usize,
+    panels: Panels,
+}
+
+impl PackedMatrix {
+    /// Packs parts of `[n, k]` each, stacked along n. They stay BF16 if all of them are, and become f32 otherwise.
+    pub(crate) fn pack(parts: &[(WeightData<'_>, usize)], k: usize) -> Self {
+        for (data, n) in parts {
+            assert!(Some(data.len()) == n.checked_mul(k), "a weight of {} values is not {n} x {k}", data.len());
+        }
+        let rows: usize = parts.iter().map(|(_, n)| n).sum();
+        let steps = rows.div_ceil(PANEL_COLUMNS) * k;
+        let panels = if parts.iter().all(|(data, _)| matches!(data, WeightData::Bf16(_))) {
+            let mut packed = vec![Bf16Step::ZERO; steps];
+            for_each_row(parts, k, &mut packed, |panel, word, second, row| {
+                let WeightData::Bf16(row) = row else { unreachable!("every part is BF16") };
+                let shift = if second { 16 } else { 0 };
+                for (step, value) in panel.iter_mut().zip(row) {
+                    step.words[word] |= u32::from(value.to_bits()) << shift;
+                }
+            });
+            Panels::Bf16(packed)
+        } else {
+            let mut packed = vec![F32Step::ZERO; steps];
+            for_each_row(parts, k, &mut packed, |panel, word, second, row| {
+                let slots = panel.iter_mut().map(|step| if second { &mut step.second[word] } else { &mut step.first[word] });
+                match row {
+                    WeightData::F32(row) => slots.zip(row).for_each(|(slot, value)| *slot = *value),
+                    WeightData::Bf16(row) => slots.zip(row).for_each(|(slot, value)| *slot = value.to_f32()),
+                    WeightData::F16(row) => slots.zip(row).for_each(|(slot, value)| *slot = value.to_f32()),
+                }
+            });
+            Panels::F32(packed)
+        };
+        Self { rows, columns: k, panels }
+    }
+
+    /// Outputs, n.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Inputs, k.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Memory held, padding included.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.panels {
+            Panels::F32(steps) => size_of_val(steps.as_slice()),
+            Panels::Bf16(steps) => size_of_val(steps.as_slice()),
+        }
+    }
+
+    pub(super) fn panels(&self) -> &Panels {
+        &self.panels
+    }
+}
+
+/// Hands every row of the stacked parts to `store`, with the panel it belongs to and its place there (a word, and which
+/// of the word's two columns), panels in parallel.
+fn for_each_row<Step: Send>(
+    parts: &[(WeightData<'_>, usize)],
+    k: usize,
+    packed: &mut [Step],
+    store: impl Fn(&mut [Step], usize, bool, WeightData<'_>) + Sync,
+) {
+    if k == 0 {
+        return;
+    }
+    packed.par_chunks_mut(k).enumerate().for_each(|(index, panel)| {
+        let first_row = index * PANEL_COLUMNS;
+        for word in 0..STEP_WORDS {
+            for second in [false, true] {
+                let column = first_column_of_word(word) + if second { WORD_GROUP } else { 0 };
+                if let Some(row) = stacked_row(parts, first_row + column, k) {
+                    store(panel, word, second, row);
+                }
+            }
+        }
+    });
+}
+
+/// Row `row` of the parts stacked on each other, or `None` past their end.
+fn stacked_row<'a>(parts: &[(WeightData<'a>, usize)], mut row: usize, k: usize) -> Option<WeightData<'a>> {
+    for (data, n) in parts {
+        if row < *n {
+            return Some(data.row(row, k));
+        }
+        row -= n;
+    }
+    None
+}
