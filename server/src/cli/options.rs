@@ -1,0 +1,35 @@
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use lacuna_engine::{Device, ModelSource};
+
+/// Which model runs where: the options that every subcommand with an engine has.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct EngineOptions {
+    /// A checkpoint folder in Hugging Face style, instead of the embedded model.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Where to run: cpu, cuda, cuda:N or auto.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: Device,
+    /// Threads to compute with, instead of all cores.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+impl EngineOptions {
+    /// Where the weights come from; an error if it is plainly no folder.
+    pub(crate) fn model(&self) -> anyhow::Result<ModelSource> {
+        let Some(folder) = &self.model else {
+            return Ok(ModelSource::Embedded);
+        };
+        let metadata = std::fs::metadata(folder).map_err(|error| anyhow::anyhow!("{}: {error}", folder.display()))?;
+        anyhow::ensure!(metadata.is_dir(), "{}: not a folder", folder.display());
+        Ok(ModelSource::Folder(folder.clone()))
+    }
+
+    /// Threads to compute with; all cores where it is `None`.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        self.threads.map(NonZeroUsize::get)
+    }
+}
