@@ -1,8 +1,21 @@
-//! Runs a checkpoint on token ids, from file to file.
+//! Runs a checkpoint on token ids, from file to file, so that it can be held against another implementation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::{Device, Error, ModelSource};
+use crate::backend::cpu::CpuBackend;
+use crate::backend::{Backend, SampleNoise, Segment, denoise, encode};
+use crate::canvas::{Canvas, Row, TokenSet};
+use crate::checkpoint::{Checkpoint, GenerationConfig};
+use crate::denoiser::{CanvasJob, NoiseSource, Run};
+use crate::philox::Place;
+use crate::sampler::Schedule;
+use crate::{Cancel, Device, Error, ModelSource};
+
+mod input;
+mod output;
+
+use input::Input;
+use output::Output;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -11,9 +24,13 @@ pub struct ForwardOptions {
     pub model: ModelSource,
     /// Where to run.
     pub device: Device,
-    /// The tensors to read.
+    /// Threads to compute with; all cores where it is `None`.
+    pub threads: Option<usize>,
+    /// The tensors to read: `prompt_ids` I64 [P], `canvas_ids` I64 [C], `self_conditioning_logits` F32 [C, V]
+    /// (optional); for denoising also `gumbel` F32 [T, C, V], `renoise` I64 [T, C], `pinned` U8 [C] (optional).
     pub input: PathBuf,
-    /// The tensors to write.
+    /// The tensors to write: `logits` F32 [C, V]; for denoising `canvas`, `argmax` I64, `accepted` U8, `entropy`
+    /// F32 (nats), one row a step, and `steps` I64 [1].
     pub output: PathBuf,
     /// Whether to run whole denoising on the noise tape in the input instead of one forward pass.
     pub denoise: bool,
@@ -21,6 +38,100 @@ pub struct ForwardOptions {
 
 /// Reads the input tensors, runs the model, and writes the output tensors.
 pub fn forward(options: &ForwardOptions) -> Result<(), Error> {
-    let _ = options;
-    Err(Error::Request("under construction".to_owned()))
+    let checkpoint = crate::local::open_checkpoint(&options.model)?;
+    let input = Input::read(&options.input, checkpoint.config.vocab_size, options.denoise)?;
+    let backend = crate::local::open_backend(&checkpoint, options.device, options.threads)?;
+    let output =
+        if options.denoise { run_tape(&backend, &checkpoint, &input)? } else { one_pass(&backend, &checkpoint, &input)? };
+    output.write(&options.output)
+}
+
+fn one_pass(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Result<Output, Error> {
+    let layers = checkpoint.config.layers.len();
+    let rows = input.canvas.len();
+    let mut workspace = backend.new_workspace(rows.max(crate::backend::ENCODE_ROWS))?;
+    let mut cache = backend.new_cache();
+    backend.run(|| encode(backend, layers, &input.prompt, &mut cache, &mut workspace, &Cancel::new()))?;
+    let mut targets = Vec::new();
+    if let Some(logits) = &input.self_conditioning {
+        backend.run(|| backend.soften(&mut workspace, logits));
+        targets.extend((0..rows).map(Some));
+    }
+    let mut logits = vec![0.0; rows * checkpoint.config.vocab_size];
+    backend.run(|| {
+        let segments = [Segment { rows, prompt: 0 }];
+        denoise(backend, layers, &input.canvas, &segments, &[&cache], &targets, &mut workspace);
+        backend.logits(&mut workspace, &mut logits);
+    });
+    Ok(Output::Logits { rows, vocabulary: checkpoint.config.vocab_size, logits })
+}
+
+fn run_tape(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Result<Output, Error> {
+    let layers = checkpoint.config.layers.len();
+    let vocabulary = checkpoint.config.vocab_size;
+    let rows = input.canvas.len();
+    let mut workspace = backend.new_workspace(rows.max(crate::backend::ENCODE_ROWS))?;
+    let mut cache = backend.new_cache();
+    let cancel = Cancel::new();
+    backend.run(|| encode(backend, layers, &input.prompt, &mut cache, &mut workspace, &cancel))?;
+
+    let contents = input.canvas.iter().zip(&input.pinned).map(|(token, pinned)| match pinned {
+        true => Row::Pinned(*token),
+        false => Row::Hole { allowed: None },
+    });
+    let canvas = Canvas::new(contents.collect(), |row| input.canvas[row]);
+    let first_soft: Option<Vec<f32>> = input.self_conditioning.as_ref().map(|logits| {
+        canvas.hole_rows().flat_map(|row| logits[row * vocabulary..][..vocabulary].iter().copied()).collect()
+    });
+    let tape = Tape { rows, vocabulary, gumbel: &input.gumbel, renoise: &input.renoise };
+    let schedule = schedule(&checkpoint.generation, input.steps);
+    let run = Run {
+        backend,
+        layers,
+        prompts: &[&cache],
+        schedule: &schedule,
+        noise: &tape,
+        sets: &[],
+        first_soft: first_soft.as_deref(),
+    };
+    let mut trace = output::Trace::new(rows);
+    let job = CanvasJob { canvas, prompt: 0, seed: 0, candidate: 0 };
+    let denoised = run.run(vec![job], &mut workspace, &cancel, &mut |report| trace.record(&report))?;
+    Ok(Output::Trace(trace, denoised[0].steps))
+}
+
+/// The checkpoint's schedule, with another step limit.
+pub(crate) fn schedule(generation: &GenerationConfig, step_limit: usize) -> Schedule {
+    Schedule {
+        step_limit,
+        entropy_bound: generation.entropy_bound,
+        t_min: generation.t_min,
+        t_max: generation.t_max,
+        stability_threshold: generation.stability_threshold,
+        confidence_threshold: generation.confidence_threshold,
+    }
+}
+
+/// Recorded noise.
+struct Tape<'a> {
+    rows: usize,
+    vocabulary: usize,
+    gumbel: &'a [f32],
+    renoise: &'a [u32],
+}
+
+impl NoiseSource for Tape<'_> {
+    fn gumbel(&self, step: usize) -> SampleNoise<'_> {
+        let size = self.rows * self.vocabulary;
+        SampleNoise::Tape(&self.gumbel[step * size..][..size])
+    }
+
+    fn renoise(&self, place: Place, _allowed: Option<&TokenSet>) -> u32 {
+        self.renoise[place.step as usize * self.rows + place.row as usize]
+    }
+}
+
+/// A file that is named in an error.
+fn invalid(path: &Path, reason: impl Into<String>) -> Error {
+    Error::checkpoint(path, reason)
 }

@@ -11,10 +11,19 @@
 
 pub mod conformance;
 
+mod backend;
 mod cancel;
+mod canvas;
+mod checkpoint;
+mod denoiser;
+mod embedded;
 mod error;
 mod infiller;
 mod local;
+mod philox;
+mod prompt;
+mod sampler;
+mod tokenizer;
 
 pub use cancel::Cancel;
 pub use error::Error;

@@ -1,4 +1,34 @@
-use crate::{Cancel, Description, Device, Error, Infill, InfillRequest, Infiller, ModelSource, Step};
+//! An engine in this process.
+
+mod answer;
+mod prompts;
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::backend::cpu::CpuBackend;
+use crate::backend::{Backend, ENCODE_ROWS};
+use crate::canvas::{Canvas, Row, TokenSet};
+use crate::checkpoint::{Checkpoint, Noise};
+use crate::conformance::schedule;
+use crate::denoiser::{CanvasJob, NoiseKind, Run, SeededNoise, StepReport};
+use crate::philox::Place;
+use crate::prompt::{self, Budget, Layout, LineEnd, Markers};
+use crate::sampler::Schedule;
+use crate::tokenizer::Tokenizer;
+use crate::{
+    Cancel, Description, Device, Error, Infill, InfillRequest, Infiller, ModelSource, Piece, PromptUse, Step, Timings,
+};
+
+use prompts::Prompts;
+
+/// The embedded model's name in descriptions.
+const EMBEDDED_NAME: &str = "nano (embedded)";
+/// Prompt tokens that layout 1 was trained with at most.
+const PROMPT_TOKENS: usize = 1024;
+/// Canvases in a batch at most; each costs as much again.
+const CANDIDATES_LIMIT: usize = 16;
 
 /// How to open a [`LocalInfiller`].
 #[derive(Clone, Debug)]
@@ -11,16 +41,24 @@ pub struct LocalOptions {
     pub threads: Option<usize>,
 }
 
-/// An engine in this process.
+/// An engine in this process. Requests are served one after the other.
 pub struct LocalInfiller {
-    description: Description,
+    engine: Engine<CpuBackend>,
 }
 
 impl LocalInfiller {
     /// Opens and checks the checkpoint, and readies the device.
     pub fn open(options: &LocalOptions) -> Result<Self, Error> {
-        let _ = options;
-        Err(Error::Request("under construction".to_owned()))
+        let checkpoint = open_checkpoint(&options.model)?;
+        let backend = open_backend(&checkpoint, options.device, options.threads)?;
+        let device = format!("cpu, {} threads", backend.threads());
+        let name = match &options.model {
+            ModelSource::Embedded => EMBEDDED_NAME.to_owned(),
+            ModelSource::Folder(path) => {
+                path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+            }
+        };
+        Ok(Self { engine: Engine::new(&checkpoint, backend, name, device)? })
     }
 }
 
@@ -31,11 +69,201 @@ impl Infiller for LocalInfiller {
         cancel: &Cancel,
         on_step: &mut dyn FnMut(Step<'_>),
     ) -> Result<Infill, Error> {
-        let _ = (request, cancel, on_step);
-        Err(Error::Request("under construction".to_owned()))
+        self.engine.infill(request, cancel, on_step)
     }
 
     fn describe(&self) -> &Description {
-        &self.description
+        &self.engine.description
     }
+}
+
+pub(crate) fn open_checkpoint(model: &ModelSource) -> Result<Checkpoint, Error> {
+    match model {
+        ModelSource::Embedded => crate::embedded::open(),
+        ModelSource::Folder(path) => Checkpoint::open_folder(path),
+    }
+}
+
+pub(crate) fn open_backend(
+    checkpoint: &Checkpoint,
+    device: Device,
+    threads: Option<usize>,
+) -> Result<CpuBackend, Error> {
+    match device {
+        Device::Cpu | Device::Auto => CpuBackend::new(checkpoint, threads),
+        Device::Cuda(index) => Err(Error::Device {
+            device: format!("cuda:{index}"),
+            reason: "this program has no CUDA backend; use --device cpu".to_owned(),
+        }),
+    }
+}
+
+/// A model on a backend, and what it remembers between requests.
+struct Engine<B: Backend> {
+    backend: B,
+    layers: usize,
+    description: Description,
+    tokenizer: Tokenizer,
+    markers: Markers,
+    delete: u32,
+    budget: Budget,
+    schedule: Schedule,
+    noise: SeededNoise,
+    /// What holes may hold, by the indices that [`prompt`] names.
+    sets: [TokenSet; 2],
+    state: Mutex<State<B>>,
+}
+
+/// What requests change.
+struct State<B: Backend> {
+    workspace: B::Workspace,
+    workspace_rows: usize,
+    prompts: Prompts<B>,
+}
+
+impl<B: Backend> Engine<B> {
+    fn new(checkpoint: &Checkpoint, backend: B, model: String, device: String) -> Result<Self, Error> {
+        let config = &checkpoint.config;
+        let cannot_fill = |reason: String| Error::unsupported(model.as_ref(), reason);
+        if config.lacuna.layout_version != Some(prompt::LAYOUT_VERSION) {
+            return Err(cannot_fill(
+                "the checkpoint's config.json names no layout that it was trained to fill holes in (lacuna.layout_version)"
+                    .to_owned(),
+            ));
+        }
+        let delete = config.lacuna.delete_token_id.ok_or_else(|| {
+            cannot_fill("the checkpoint knows no delete token, so the fill's length would be a guess".to_owned())
+        })?;
+        let tokenizer = checkpoint.tokenizer()?;
+        let markers = Markers::find(&tokenizer)
+            .map_err(|missing| cannot_fill(format!("layout 1 needs the token {missing}, which tokenizer.json lacks")))?;
+        let vocabulary = config.vocab_size;
+        let is_text = |id: u32| id == delete || (!tokenizer.is_special(id) && !tokenizer.token_bytes(id).is_empty());
+        let sets = [
+            TokenSet::from_predicate(vocabulary, |id| is_text(id) && !tokenizer.contains_newline(id)),
+            TokenSet::from_predicate(vocabulary, is_text),
+        ];
+        let workspace_rows = config.canvas_length.max(ENCODE_ROWS);
+        Ok(Self {
+            layers: config.layers.len(),
+            description: Description {
+                model,
+                device,
+                parameters: checkpoint.parameters(),
+                context_tokens: PROMPT_TOKENS.min(config.max_positions),
+            },
+            markers,
+            delete,
+            budget: Budget {
+                prompt_tokens: PROMPT_TOKENS.min(config.max_positions),
+                canvas_rows: config.canvas_length,
+            },
+            schedule: schedule(&checkpoint.generation, checkpoint.generation.max_denoising_steps),
+            noise: SeededNoise {
+                kind: match config.lacuna.noise {
+                    Noise::Uniform => NoiseKind::Uniform,
+                    Noise::Absorbing { mask_token_id } => NoiseKind::Absorbing(mask_token_id),
+                },
+                vocabulary: vocabulary as u32,
+            },
+            sets,
+            state: Mutex::new(State {
+                workspace: backend.new_workspace(workspace_rows)?,
+                workspace_rows,
+                prompts: Prompts::new(),
+            }),
+            tokenizer,
+            backend,
+        })
+    }
+
+    fn infill(
+        &self,
+        request: &InfillRequest,
+        cancel: &Cancel,
+        on_step: &mut dyn FnMut(Step<'_>),
+    ) -> Result<Infill, Error> {
+        prompt::check_holes(request)?;
+        let candidates = request.candidates.clamp(1, CANDIDATES_LIMIT);
+        // A panic of an earlier request may have left a prompt half encoded.
+        let mut state = self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
+            let mut state = poisoned.into_inner();
+            state.prompts.forget();
+            self.state.clear_poison();
+            state
+        });
+        let state = &mut *state;
+
+        let started = Instant::now();
+        let layout = prompt::lay_out(request, &self.tokenizer, &self.markers, self.budget)?;
+        let rows = layout.canvas.len() * candidates;
+        if rows > state.workspace_rows {
+            state.workspace = self.backend.new_workspace(rows)?;
+            state.workspace_rows = rows;
+        }
+        let (cache, reused) =
+            state.prompts.encode(&self.backend, self.layers, &layout.prompt, &mut state.workspace, cancel)?;
+        let prompt_ms = milliseconds_since(started);
+
+        let started = Instant::now();
+        let jobs = (0..candidates).map(|candidate| self.job(request.seed, candidate as u32, &layout)).collect();
+        let run = Run {
+            backend: &self.backend,
+            layers: self.layers,
+            prompts: &[cache],
+            schedule: &self.schedule,
+            noise: &self.noise,
+            sets: &self.sets,
+            first_soft: None,
+        };
+        let denoised = run.run(jobs, &mut state.workspace, cancel, &mut |report| {
+            let holes = self.draft(&report, &layout.holes);
+            on_step(Step {
+                index: report.step + 1,
+                limit: self.schedule.step_limit,
+                candidate: report.job,
+                holes: &holes,
+            });
+        })?;
+        let first_hole = request.holes[0].byte_range.start;
+        let reader = answer::Reader {
+            tokenizer: &self.tokenizer,
+            delete: self.delete,
+            line_end: LineEnd::near(&request.text, first_hole),
+        };
+        Ok(Infill {
+            candidates: reader.rank(&denoised, &layout.holes),
+            prompt: PromptUse { tokens: layout.prompt.len(), reused, canvas_rows: layout.canvas.len() },
+            timings: Timings { prompt_ms, denoise_ms: milliseconds_since(started) },
+        })
+    }
+
+    fn job(&self, seed: u64, candidate: u32, layout: &Layout) -> CanvasJob {
+        let canvas = Canvas::new(layout.canvas.clone(), |row| {
+            let allowed = match layout.canvas[row] {
+                Row::Hole { allowed } => allowed.map(|set| &self.sets[set]),
+                Row::Pinned(_) => None,
+            };
+            self.noise.start(Place { seed, candidate, step: 0, row: row as u32 }, allowed)
+        });
+        CanvasJob { canvas, prompt: 0, seed, candidate }
+    }
+
+    /// The holes as text, piece by piece.
+    fn draft(&self, report: &StepReport<'_>, holes: &[Range<usize>]) -> Vec<Vec<Piece>> {
+        let mut drafts: Vec<Vec<Piece>> = vec![Vec::new(); holes.len()];
+        for ((row, outcome), accepted) in report.hole_rows.iter().zip(report.outcomes).zip(report.accepted) {
+            let Some(hole) = holes.iter().position(|hole| hole.contains(row)) else { continue };
+            let text = match outcome.argmax == self.delete {
+                true => String::new(),
+                false => self.tokenizer.decode(&[outcome.argmax]),
+            };
+            drafts[hole].push(Piece { text, settled: *accepted, certainty: outcome.probability });
+        }
+        drafts
+    }
+}
+
+fn milliseconds_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
 }

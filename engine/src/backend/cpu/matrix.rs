@@ -4,8 +4,9 @@
 //! side, so the outputs are grouped into panels of [`PANEL_COLUMNS`] and each panel is stored one input after another. BF16
 //! stays at two bytes: a word holds two outputs, and a shift or a mask makes an f32 of either.
 
-use half::{bf16, f16};
-use rayon::prelude::*;
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
+
+use crate::checkpoint::WeightData;
 
 /// Outputs in a panel: four AVX-512 vectors, which with six rows of inputs fill the registers.
 pub(super) const PANEL_COLUMNS: usize = 64;
@@ -51,32 +52,6 @@ pub(super) enum Panels {
     Bf16(Vec<Bf16Step>),
 }
 
-/// Weights as a checkpoint stores them: `[n, k]`, row after row.
-pub(crate) enum WeightData<'a> {
-    F32(&'a [f32]),
-    Bf16(&'a [bf16]),
-    F16(&'a [f16]),
-}
-
-impl<'a> WeightData<'a> {
-    fn len(&self) -> usize {
-        match self {
-            Self::F32(values) => values.len(),
-            Self::Bf16(values) => values.len(),
-            Self::F16(values) => values.len(),
-        }
-    }
-
-    fn row(&self, row: usize, columns: usize) -> WeightData<'a> {
-        let range = row * columns..(row + 1) * columns;
-        match self {
-            Self::F32(values) => WeightData::F32(&values[range]),
-            Self::Bf16(values) => WeightData::Bf16(&values[range]),
-            Self::F16(values) => WeightData::F16(&values[range]),
-        }
-    }
-}
-
 /// A weight matrix `[n, k]` (n outputs, k inputs), packed for [`matmul`](super::matmul::matmul).
 pub(crate) struct PackedMatrix {
     rows: usize,
@@ -117,6 +92,55 @@ impl PackedMatrix {
         Self { rows, columns: k, panels }
     }
 
+    /// Packs the transpose of `[k, n]`: a matrix with n outputs out of one that is stored input by input.
+    pub(crate) fn pack_transposed(data: &WeightData<'_>, k: usize, n: usize) -> Self {
+        assert!(Some(data.len()) == n.checked_mul(k), "a weight of {} values is not {k} x {n}", data.len());
+        let steps = n.div_ceil(PANEL_COLUMNS) * k;
+        let panels = if let WeightData::Bf16(_) = data {
+            let mut packed = vec![Bf16Step::ZERO; steps];
+            for_each_step(&mut packed, k, n, |step, input, columns| {
+                let WeightData::Bf16(row) = data.slice(input * n..(input + 1) * n) else { unreachable!("the data is BF16") };
+                for (column, value) in row[columns].iter().enumerate() {
+                    let (word, second) = word_of_column(column);
+                    step.words[word] |= u32::from(value.to_bits()) << if second { 16 } else { 0 };
+                }
+            });
+            Panels::Bf16(packed)
+        } else {
+            let mut packed = vec![F32Step::ZERO; steps];
+            for_each_step(&mut packed, k, n, |step, input, columns| {
+                let mut store = |column: usize, value: f32| {
+                    let (word, second) = word_of_column(column);
+                    *(if second { &mut step.second[word] } else { &mut step.first[word] }) = value;
+                };
+                match data.slice(input * n..(input + 1) * n) {
+                    WeightData::F32(row) => row[columns].iter().enumerate().for_each(|(c, value)| store(c, *value)),
+                    WeightData::F16(row) => row[columns].iter().enumerate().for_each(|(c, value)| store(c, value.to_f32())),
+                    WeightData::Bf16(_) => unreachable!("the data is not BF16"),
+                }
+            });
+            Panels::F32(packed)
+        };
+        Self { rows: n, columns: k, panels }
+    }
+
+    /// Copies what input `input` contributes to every output: a column of `[n, k]`.
+    pub(crate) fn copy_column(&self, input: usize, out: &mut [f32]) {
+        assert!(input < self.columns && out.len() == self.rows, "column {input} of {} x {}", self.rows, self.columns);
+        for (panel, out) in out.chunks_mut(PANEL_COLUMNS).enumerate() {
+            let step = panel * self.columns + input;
+            for (column, out) in out.iter_mut().enumerate() {
+                let (word, second) = word_of_column(column);
+                *out = match &self.panels {
+                    Panels::F32(steps) if second => steps[step].second[word],
+                    Panels::F32(steps) => steps[step].first[word],
+                    Panels::Bf16(steps) if second => f32::from_bits(steps[step].words[word] & 0xffff_0000),
+                    Panels::Bf16(steps) => f32::from_bits(steps[step].words[word] << 16),
+                };
+            }
+        }
+    }
+
     /// Outputs, n.
     pub(crate) fn rows(&self) -> usize {
         self.rows
@@ -138,6 +162,30 @@ impl PackedMatrix {
     pub(super) fn panels(&self) -> &Panels {
         &self.panels
     }
+}
+
+/// The word that holds a panel's column, and whether it is the word's second one.
+const fn word_of_column(column: usize) -> (usize, bool) {
+    let (group, rest) = (column / (2 * WORD_GROUP), column % (2 * WORD_GROUP));
+    (group * WORD_GROUP + rest % WORD_GROUP, rest >= WORD_GROUP)
+}
+
+/// Hands every step of every panel to `store`, with its input and the outputs that it holds, panels in parallel.
+fn for_each_step<Step: Send>(
+    packed: &mut [Step],
+    k: usize,
+    n: usize,
+    store: impl Fn(&mut Step, usize, std::ops::Range<usize>) + Sync,
+) {
+    if k == 0 {
+        return;
+    }
+    packed.par_chunks_mut(k).enumerate().for_each(|(panel, steps)| {
+        let columns = panel * PANEL_COLUMNS..n.min((panel + 1) * PANEL_COLUMNS);
+        for (input, step) in steps.iter_mut().enumerate() {
+            store(step, input, columns.clone());
+        }
+    });
 }
 
 /// Hands every row of the stacked parts to `store`, with the panel it belongs to and its place there (a word, and which
@@ -168,7 +216,7 @@ fn for_each_row<Step: Send>(
 fn stacked_row<'a>(parts: &[(WeightData<'a>, usize)], mut row: usize, k: usize) -> Option<WeightData<'a>> {
     for (data, n) in parts {
         if row < *n {
-            return Some(data.row(row, k));
+            return Some(data.slice(row * k..(row + 1) * k));
         }
         row -= n;
     }

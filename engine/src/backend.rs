@@ -1,0 +1,174 @@
+//! The seam below the model: tensor operations, each coarse enough that a GPU can fuse inside it.
+//!
+//! Operations take *packed rows*: the rows of several segments stand one after the other without padding. A segment
+//! is one canvas over one prompt, or new tokens of one prompt; segments may share a prompt.
+
+pub(crate) mod cpu;
+
+use crate::canvas::TokenSet;
+use crate::philox::Place;
+use crate::{Cancel, Error};
+
+/// A run of packed rows that belong to one prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// How many rows.
+    pub(crate) rows: usize,
+    /// Which of the call's caches.
+    pub(crate) prompt: usize,
+}
+
+/// Which of the two stacks, that share all weights but their layers' scalars, a row goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stack {
+    Encoder,
+    Decoder,
+}
+
+/// One row whose distribution is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SampleRow {
+    /// The packed row.
+    pub(crate) row: usize,
+    /// Which of the call's token sets may stand here; all tokens where it is `None`.
+    pub(crate) allowed: Option<usize>,
+    /// Where the row's random numbers come from.
+    pub(crate) place: Place,
+}
+
+/// The Gumbel noise that turns an argmax into a sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SampleNoise<'a> {
+    /// Generated from each row's place.
+    Philox,
+    /// Recorded: [canvas rows, vocabulary], looked up by the place's row.
+    Tape(&'a [f32]),
+}
+
+/// What holds for all rows of one `sample`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SampleSettings<'a> {
+    pub(crate) temperature: f32,
+    pub(crate) sets: &'a [TokenSet],
+    pub(crate) noise: SampleNoise<'a>,
+    /// Whether a next step will want the soft embeddings.
+    pub(crate) keep_soft: bool,
+}
+
+/// What the head found in one row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct RowOutcome {
+    pub(crate) argmax: u32,
+    pub(crate) sample: u32,
+    /// Nats, of the tempered distribution over the allowed tokens.
+    pub(crate) entropy: f32,
+    /// Of the argmax, in the tempered distribution.
+    pub(crate) probability: f32,
+}
+
+/// Tensor operations on one device. Weights belong to the backend; activations to a workspace, so that a backend
+/// can be shared; keys and values of a prompt to a cache.
+pub(crate) trait Backend: Send + Sync {
+    type Cache: Send + Sync;
+    type Workspace: Send;
+
+    /// Runs a whole pass where the device's threads are, so that its operations need not go there one by one.
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
+    /// An empty cache.
+    fn new_cache(&self) -> Self::Cache;
+    /// Prompt tokens in the cache.
+    fn cached_tokens(&self, cache: &Self::Cache) -> usize;
+    /// Forgets all but the first `tokens` tokens.
+    fn truncate(&self, cache: &mut Self::Cache, tokens: usize);
+    /// Room for `rows` packed rows.
+    fn new_workspace(&self, rows: usize) -> Result<Self::Workspace, Error>;
+
+    /// Makes `ids`, scaled, the workspace's rows.
+    fn embed(&self, workspace: &mut Self::Workspace, ids: &[u32]);
+    /// Adds the self-conditioning signal and norms every row. Entry i of the soft embeddings that the last `sample`
+    /// kept goes to the packed row `targets[i]`, or nowhere; rows that get none have a zero signal.
+    fn self_condition(&self, workspace: &mut Self::Workspace, targets: &[Option<usize>]);
+    /// Replaces the kept soft embeddings by those of the distributions in `logits`, [entries, vocabulary].
+    fn soften(&self, workspace: &mut Self::Workspace, logits: &[f32]);
+    /// One layer's attention over new prompt tokens, causal; appends their keys and values. With `keys_only` the
+    /// rows themselves are left as they are.
+    fn attend_prompt(
+        &self,
+        workspace: &mut Self::Workspace,
+        layer: usize,
+        segments: &[Segment],
+        caches: &mut [&mut Self::Cache],
+        keys_only: bool,
+    );
+    /// One layer's attention of canvases over their prompts and themselves, both directions; writes no cache.
+    fn attend_canvas(
+        &self,
+        workspace: &mut Self::Workspace,
+        layer: usize,
+        segments: &[Segment],
+        caches: &[&Self::Cache],
+    );
+    /// One layer's dense and sparse feed-forward networks, and its scalar.
+    fn feed_forward(&self, workspace: &mut Self::Workspace, layer: usize, stack: Stack);
+    /// The soft-capped logits of all rows, [rows, vocabulary]. For conformance: `sample` never shows them.
+    fn logits(&self, workspace: &mut Self::Workspace, out: &mut [f32]);
+    /// The head and the sampler's arithmetic on chosen rows; keeps their soft embeddings for the next
+    /// `self_condition` if asked to.
+    fn sample(
+        &self,
+        workspace: &mut Self::Workspace,
+        rows: &[SampleRow],
+        settings: SampleSettings<'_>,
+        outcomes: &mut [RowOutcome],
+    );
+}
+
+/// Rows that a long prompt is encoded by at a time.
+pub(crate) const ENCODE_ROWS: usize = 128;
+
+/// Encodes the prompt tokens `ids` behind what each cache holds already. On cancellation the cache is as before.
+pub(crate) fn encode<B: Backend>(
+    backend: &B,
+    layers: usize,
+    ids: &[u32],
+    cache: &mut B::Cache,
+    workspace: &mut B::Workspace,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    let before = backend.cached_tokens(cache);
+    for block in ids.chunks(ENCODE_ROWS) {
+        backend.embed(workspace, block);
+        let segments = [Segment { rows: block.len(), prompt: 0 }];
+        for layer in 0..layers {
+            if cancel.is_cancelled() {
+                backend.truncate(cache, before);
+                return Err(Error::Cancelled);
+            }
+            // Nobody reads what the last layer makes of a prompt token but its key and value.
+            let last = layer + 1 == layers;
+            backend.attend_prompt(workspace, layer, &segments, &mut [&mut *cache], last);
+            if !last {
+                backend.feed_forward(workspace, layer, Stack::Encoder);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One pass over packed canvases; leaves their last hidden states in the workspace.
+pub(crate) fn denoise<B: Backend>(
+    backend: &B,
+    layers: usize,
+    ids: &[u32],
+    segments: &[Segment],
+    caches: &[&B::Cache],
+    soft_targets: &[Option<usize>],
+    workspace: &mut B::Workspace,
+) {
+    backend.embed(workspace, ids);
+    backend.self_condition(workspace, soft_targets);
+    for layer in 0..layers {
+        backend.attend_canvas(workspace, layer, segments, caches);
+        backend.feed_forward(workspace, layer, Stack::Decoder);
+    }
+}

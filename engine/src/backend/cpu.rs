@@ -1,0 +1,135 @@
+//! The processor, all cores, f32 arithmetic over weights as they are stored.
+//!
+//! A row's result depends on that row alone (and on what it attends to): not on the number of threads, nor on the
+//! rows packed beside it.
+
+mod attention;
+mod feed_forward;
+mod head;
+mod matmul;
+mod matrix;
+mod products;
+mod rope;
+mod vector;
+mod weights;
+mod workspace;
+
+use crate::Error;
+use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, Segment, Stack};
+use crate::checkpoint::Checkpoint;
+
+use weights::Weights;
+pub(crate) use workspace::Workspace;
+
+/// Packed weights and the threads to use them with.
+pub(crate) struct CpuBackend {
+    weights: Weights,
+    pool: rayon::ThreadPool,
+}
+
+/// Keys and values of one prompt, a pair a layer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cache {
+    layers: Vec<LayerCache>,
+    tokens: usize,
+}
+
+/// Keys (normed, rotated) and values of one layer, [tokens, heads * head_dim] each.
+#[derive(Clone, Debug, Default)]
+struct LayerCache {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl CpuBackend {
+    /// Packs the checkpoint's weights.
+    pub(crate) fn new(checkpoint: &Checkpoint, threads: Option<usize>) -> Result<Self, Error> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.unwrap_or(0))
+            .thread_name(|index| format!("lacuna-cpu-{index}"))
+            .build()
+            .map_err(|error| Error::Device { device: "cpu".to_owned(), reason: error.to_string() })?;
+        let weights = Weights::load(checkpoint)?;
+        Ok(Self { weights, pool })
+    }
+
+    /// Threads that a pass uses.
+    pub(crate) fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+}
+
+impl Backend for CpuBackend {
+    type Cache = Cache;
+    type Workspace = Workspace;
+
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(work)
+    }
+
+    fn new_cache(&self) -> Cache {
+        Cache { layers: vec![LayerCache::default(); self.weights.layers.len()], tokens: 0 }
+    }
+
+    fn cached_tokens(&self, cache: &Cache) -> usize {
+        cache.tokens
+    }
+
+    fn truncate(&self, cache: &mut Cache, tokens: usize) {
+        cache.tokens = cache.tokens.min(tokens);
+        for (layer, weights) in cache.layers.iter_mut().zip(&self.weights.layers) {
+            let width = weights.kv_width();
+            layer.keys.truncate(tokens * width);
+            layer.values.truncate(tokens * width);
+        }
+    }
+
+    fn new_workspace(&self, rows: usize) -> Result<Workspace, Error> {
+        Ok(Workspace::new(&self.weights, rows, self.threads()))
+    }
+
+    fn embed(&self, workspace: &mut Workspace, ids: &[u32]) {
+        head::embed(&self.weights, workspace, ids);
+    }
+
+    fn self_condition(&self, workspace: &mut Workspace, targets: &[Option<usize>]) {
+        head::self_condition(&self.weights, workspace, targets);
+    }
+
+    fn soften(&self, workspace: &mut Workspace, logits: &[f32]) {
+        head::soften(&self.weights, workspace, logits);
+    }
+
+    fn attend_prompt(
+        &self,
+        workspace: &mut Workspace,
+        layer: usize,
+        segments: &[Segment],
+        caches: &mut [&mut Cache],
+        keys_only: bool,
+    ) {
+        attention::attend_prompt(&self.weights, workspace, layer, segments, caches, keys_only);
+    }
+
+    fn attend_canvas(&self, workspace: &mut Workspace, layer: usize, segments: &[Segment], caches: &[&Cache]) {
+        attention::attend_canvas(&self.weights, workspace, layer, segments, caches);
+    }
+
+    fn feed_forward(&self, workspace: &mut Workspace, layer: usize, stack: Stack) {
+        feed_forward::feed_forward(&self.weights, workspace, layer, stack);
+    }
+
+    fn logits(&self, workspace: &mut Workspace, out: &mut [f32]) {
+        head::logits(&self.weights, workspace, out);
+    }
+
+    fn sample(
+        &self,
+        workspace: &mut Workspace,
+        rows: &[SampleRow],
+        settings: SampleSettings<'_>,
+        outcomes: &mut [RowOutcome],
+    ) {
+        head::sample(&self.weights, workspace, rows, settings, outcomes);
+    }
+}

@@ -1,0 +1,242 @@
+//! The two ends of the model: embedding with self-conditioning, and the head with the sampler's arithmetic.
+
+use rayon::prelude::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator, ParallelSliceMut};
+
+use crate::backend::{RowOutcome, SampleNoise, SampleRow, SampleSettings};
+use crate::canvas::TokenSet;
+use crate::philox::{self, GUMBEL_MAX, Place};
+
+use super::feed_forward::{activate, norm_rows};
+use super::matmul::matmul;
+use super::vector;
+use super::weights::Weights;
+use super::workspace::{HeadRows, Workspace};
+
+/// The logit of a token that must not stand here.
+const FORBIDDEN: f32 = f32::NEG_INFINITY;
+
+pub(crate) fn embed(weights: &Weights, workspace: &mut Workspace, ids: &[u32]) {
+    assert!(ids.len() <= workspace.capacity, "{} rows in a workspace for {}", ids.len(), workspace.capacity);
+    workspace.rows = ids.len();
+    for (row, id) in workspace.stream.chunks_exact_mut(weights.hidden).zip(ids) {
+        weights.embedding.transposed.copy_column(*id as usize, row);
+        for value in row {
+            *value *= weights.embedding_scale;
+        }
+    }
+}
+
+pub(crate) fn self_condition(weights: &Weights, workspace: &mut Workspace, targets: &[Option<usize>]) {
+    let hidden = weights.hidden;
+    let entries = targets.len() * hidden;
+    let Workspace { stream, normed, gate_up, activated, head, rows, .. } = workspace;
+    if targets.iter().any(Option::is_some) {
+        let conditioning = &weights.self_conditioning;
+        let signal = &mut head.signal[..entries];
+        let normed = &mut normed[..entries];
+        norm_rows(&head.soft[..entries], Some(&conditioning.pre_norm), weights, normed);
+        let gate_up = &mut gate_up[..targets.len() * 2 * weights.mlp_width];
+        let activated = &mut activated[..targets.len() * weights.mlp_width];
+        matmul(normed, &conditioning.gate_up, gate_up);
+        activate(gate_up, weights.mlp_width, activated);
+        matmul(activated, &conditioning.down, signal);
+        for (signal, target) in signal.chunks_exact(hidden).zip(targets) {
+            let Some(row) = target else { continue };
+            for (value, signal) in stream[row * hidden..][..hidden].iter_mut().zip(signal) {
+                *value += signal;
+            }
+        }
+    }
+    for row in stream[..*rows * hidden].chunks_exact_mut(hidden) {
+        vector::rms_norm_in_place(row, None, weights.eps);
+    }
+}
+
+pub(crate) fn soften(weights: &Weights, workspace: &mut Workspace, logits: &[f32]) {
+    let (hidden, vocabulary) = (weights.hidden, weights.vocabulary);
+    let block = workspace.head.block;
+    for (index, source) in logits.chunks(block * vocabulary).enumerate() {
+        let rows = source.len() / vocabulary;
+        let HeadRows { logits, soft, .. } = &mut workspace.head;
+        let probabilities = &mut logits[..rows * vocabulary];
+        probabilities.copy_from_slice(source);
+        for row in probabilities.chunks_exact_mut(vocabulary) {
+            vector::softmax_in_place(row);
+        }
+        soften_block(weights, probabilities, &mut soft[index * block * hidden..][..rows * hidden]);
+    }
+}
+
+fn soften_block(weights: &Weights, probabilities: &[f32], soft: &mut [f32]) {
+    matmul(probabilities, &weights.embedding.transposed, soft);
+    for value in soft {
+        *value *= weights.embedding_scale;
+    }
+}
+
+pub(crate) fn logits(weights: &Weights, workspace: &mut Workspace, out: &mut [f32]) {
+    let elements = workspace.rows * weights.hidden;
+    norm_rows(&workspace.stream[..elements], Some(&weights.final_norm), weights, &mut workspace.normed[..elements]);
+    matmul(&workspace.normed[..elements], &weights.embedding.head, out);
+    for row in out.chunks_exact_mut(weights.vocabulary) {
+        vector::soft_cap(row, weights.soft_cap);
+    }
+}
+
+pub(crate) fn sample(
+    weights: &Weights,
+    workspace: &mut Workspace,
+    rows: &[SampleRow],
+    settings: SampleSettings<'_>,
+    outcomes: &mut [RowOutcome],
+) {
+    let (hidden, vocabulary) = (weights.hidden, weights.vocabulary);
+    let Workspace { stream, head, .. } = workspace;
+    let HeadRows { normed, logits, soft, block, .. } = head;
+    for ((rows, outcomes), soft) in
+        rows.chunks(*block).zip(outcomes.chunks_mut(*block)).zip(soft.chunks_mut(*block * hidden))
+    {
+        let normed = &mut normed[..rows.len() * hidden];
+        for (row, normed) in rows.iter().zip(normed.chunks_exact_mut(hidden)) {
+            let source = &stream[row.row * hidden..][..hidden];
+            vector::rms_norm(source, Some(&weights.final_norm), weights.eps, normed);
+        }
+        let logits = &mut logits[..rows.len() * vocabulary];
+        matmul(normed, &weights.embedding.head, logits);
+        logits
+            .par_chunks_exact_mut(vocabulary)
+            .zip(rows.par_iter())
+            .zip(outcomes)
+            .for_each(|((logits, row), outcome)| *outcome = sample_row(weights, logits, row, &settings));
+        if settings.keep_soft {
+            soften_block(weights, logits, &mut soft[..rows.len() * hidden]);
+        }
+    }
+}
+
+/// Turns one row's raw logits into its outcome, and leaves the tempered probabilities in their place.
+fn sample_row(
+    weights: &Weights,
+    logits: &mut [f32],
+    row: &SampleRow,
+    settings: &SampleSettings<'_>,
+) -> RowOutcome {
+    vector::soft_cap(logits, weights.soft_cap);
+    let inverse_temperature = 1.0 / settings.temperature;
+    for logit in logits.iter_mut() {
+        *logit *= inverse_temperature;
+    }
+    if let Some(set) = row.allowed {
+        forbid_all_but(&settings.sets[set], logits);
+    }
+    let distribution = vector::distribution(logits, 1.0);
+    let argmax = distribution.argmax;
+    let sample = match settings.noise {
+        SampleNoise::Philox => sample_philox(logits, argmax, row.place),
+        SampleNoise::Tape(tape) => {
+            let noise = &tape[row.place.row as usize * logits.len()..][..logits.len()];
+            sample_tape(logits, noise)
+        }
+    };
+    if settings.keep_soft {
+        vector::softmax_in_place(logits);
+    }
+    RowOutcome {
+        argmax: argmax as u32,
+        sample: sample as u32,
+        entropy: distribution.entropy,
+        probability: (distribution.max - distribution.log_partition).exp(),
+    }
+}
+
+fn forbid_all_but(set: &TokenSet, logits: &mut [f32]) {
+    for (word, chunk) in set.words().iter().zip(logits.chunks_mut(64)) {
+        if *word == u64::MAX {
+            continue;
+        }
+        for (bit, logit) in chunk.iter_mut().enumerate() {
+            if word >> bit & 1 == 0 {
+                *logit = FORBIDDEN;
+            }
+        }
+    }
+}
+
+fn sample_tape(tempered: &[f32], noise: &[f32]) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (token, (logit, noise)) in tempered.iter().zip(noise).enumerate() {
+        if logit + noise > best.1 {
+            best = (token, logit + noise);
+        }
+    }
+    best.0
+}
+
+/// The token with the largest sum of tempered logit and Gumbel noise; ties go to the lowest.
+///
+/// Noise has a largest value, so the many tokens that could not win even with it are never drawn for.
+fn sample_philox(tempered: &[f32], argmax: usize, place: Place) -> usize {
+    let noise_of = |token: usize| philox::gumbel(place, (token / 4) as u32)[token % 4];
+    let mut best = (argmax, tempered[argmax] + noise_of(argmax));
+    for (group, logits) in tempered.chunks(4).enumerate() {
+        let threshold = best.1 - GUMBEL_MAX;
+        if !logits.iter().any(|logit| *logit >= threshold) {
+            continue;
+        }
+        let noise = philox::gumbel(place, group as u32);
+        for (index, (logit, noise)) in logits.iter().zip(noise).enumerate() {
+            let (token, value) = (group * 4 + index, logit + noise);
+            if value > best.1 || (value == best.1 && token < best.0) {
+                best = (token, value);
+            }
+        }
+    }
+    best.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place { seed: 3, candidate: 0, step: 1, row: 2 };
+
+    #[test]
+    fn skipping_hopeless_tokens_changes_no_sample() {
+        for row in 0..200 {
+            let place = Place { row, ..PLACE };
+            let scale = 1.0 + row as f32 / 4.0;
+            let logits: Vec<f32> =
+                (0..1003).map(|token| philox::words(place, philox::Purpose::Start, token)[0] as f32 / 4e9 * scale).collect();
+            let noise: Vec<f32> = (0..251).flat_map(|group| philox::gumbel(place, group)).collect();
+            assert_eq!(
+                sample_philox(&logits, vector::argmax(&logits).0, place),
+                sample_tape(&logits, &noise[..1003]),
+                "row {row}"
+            );
+        }
+    }
+
+    #[test]
+    fn samples_follow_the_distribution() {
+        let logits = [0.0_f32, 1.0, 2.0, -1.0, 0.5];
+        let total: f32 = logits.iter().map(|logit| logit.exp()).sum();
+        let draws = 20_000;
+        let mut counts = [0_u32; 5];
+        for row in 0..draws {
+            counts[sample_philox(&logits, 2, Place { row, ..PLACE })] += 1;
+        }
+        for (logit, count) in logits.iter().zip(counts) {
+            let (expected, seen) = (logit.exp() / total, count as f32 / draws as f32);
+            assert!((expected - seen).abs() < 0.015, "{expected} {seen}");
+        }
+    }
+
+    #[test]
+    fn only_allowed_tokens_are_left() {
+        let set = TokenSet::from_predicate(100, |id| id == 70 || id == 3);
+        let mut logits: Vec<f32> = (0..100).map(|token| token as f32).collect();
+        forbid_all_but(&set, &mut logits);
+        assert_eq!(vector::argmax(&logits).0, 70);
+        assert_eq!(logits.iter().filter(|logit| **logit > FORBIDDEN).count(), 2);
+    }
+}

@@ -1,0 +1,372 @@
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::message;
+use crate::checkpoint::sample::config;
+use crate::checkpoint::{GenerationConfig, LacunaConfig, LayerKind, ModelConfig, Noise};
+
+fn parse(config: &Value) -> ModelConfig {
+    ModelConfig::parse(Path::new("config.json"), &config.to_string()).expect("valid")
+}
+
+fn refusal(config: &Value) -> String {
+    let result = ModelConfig::parse(Path::new("config.json"), &config.to_string());
+    message(result, Path::new("-")).strip_prefix("config.json: ").expect("the file is named").to_owned()
+}
+
+/// The sample with one key of its text_config changed.
+fn with(key: &str, value: Value) -> Value {
+    let mut config = config();
+    config["text_config"][key] = value;
+    config
+}
+
+fn without(mut config: Value, key: &str) -> Value {
+    config["text_config"].as_object_mut().expect("an object").remove(key).expect("the key was there");
+    config
+}
+
+/// Head size and key-value heads of each layer.
+fn heads(config: &ModelConfig) -> Vec<(usize, usize)> {
+    config.layers.iter().map(|layer| (layer.head_dim, layer.kv_heads)).collect()
+}
+
+fn rope(theta: f64, angles: usize) -> crate::checkpoint::Rope {
+    crate::checkpoint::Rope { theta, angles, factor: 1.0 }
+}
+
+#[test]
+fn reads_the_sample() {
+    let config = parse(&config());
+    assert_eq!((config.vocab_size, config.hidden, config.mlp_intermediate), (24, 8, 12));
+    assert_eq!((config.experts, config.experts_per_token, config.expert_intermediate), (4, 2, 6));
+    assert_eq!((config.rms_norm_eps, config.logit_soft_cap), (1e-6, 30.0));
+    assert_eq!((config.canvas_length, config.max_positions), (16, 128));
+    assert_eq!((config.pad_token_id, config.bos_token_id), (Some(0), Some(2)));
+    assert_eq!(config.eos_token_ids, [1]);
+    assert_eq!(config.lacuna, LacunaConfig::default());
+    let [sliding, _, full] = &config.layers[..] else { panic!("{:?}", config.layers) };
+    assert_eq!((sliding.kind, full.kind), (LayerKind::Sliding { window: 6 }, LayerKind::Full));
+    assert_eq!((sliding.shares_key_as_value, full.shares_key_as_value), (false, true));
+    assert_eq!((sliding.rope, full.rope), (rope(1e4, 2), rope(1e6, 1)));
+    assert_eq!(heads(&config), [(4, 2), (4, 2), (8, 1)]);
+}
+
+#[test]
+fn the_published_model_has_its_published_size() {
+    let published = json!({
+        "model_type": "diffusion_gemma",
+        "canvas_length": 256,
+        "eos_token_id": [1, 106, 50],
+        "vision_soft_tokens_per_image": 280,
+        "text_config": {
+            "vocab_size": 262_144, "hidden_size": 2816, "intermediate_size": 2112, "num_hidden_layers": 30,
+            "num_attention_heads": 16, "num_key_value_heads": 8, "num_global_key_value_heads": 2,
+            "head_dim": 256, "global_head_dim": 512, "rms_norm_eps": 1e-6, "sliding_window": 1024,
+            "max_position_embeddings": 262_144, "num_experts": 128, "top_k_experts": 8,
+            "moe_intermediate_size": 704, "use_bidirectional_attention": "vision"
+        },
+        "vision_config": {"model_type": "gemma4_vision"}
+    });
+    let config = parse(&published);
+    let full: Vec<usize> = (0..30).filter(|&index| config.layers[index].kind == LayerKind::Full).collect();
+    assert_eq!(full, [5, 11, 17, 23, 29]);
+    assert_eq!(config.layers[5].rope, rope(1e6, 64));
+    // 1047 tensors less those for images, 51.6 GB in two bytes each.
+    let parameters = config.parameters() as f64;
+    assert!((25.0e9..25.8e9).contains(&parameters), "{parameters}");
+}
+
+#[test]
+fn absent_head_sizes_of_full_layers_take_the_defaults() {
+    let config = parse(&without(without(config(), "global_head_dim"), "num_global_key_value_heads"));
+    assert_eq!(heads(&config), [(4, 2), (4, 2), (512, 2)]);
+    assert_eq!(
+        refusal(&with("global_head_dim", json!(null))),
+        "text_config.global_head_dim is missing or null"
+    );
+    assert_eq!(heads(&parse(&with("num_global_key_value_heads", json!(null))))[2], (8, 2));
+}
+
+#[test]
+fn per_layer_overrides_replace_the_global_keys() {
+    let second = |overrides: Value| with("per_layer_config", overrides);
+    assert_eq!(heads(&parse(&second(json!({"2": {"head_dim": 16, "num_key_value_heads": 1}}))))[2], (16, 1));
+    assert_eq!(heads(&parse(&second(json!({"02": {"head_dim": 16}}))))[2], (16, 2));
+    // Without overrides a full layer is like the others, and the global keys do not count.
+    assert_eq!(heads(&parse(&second(json!({}))))[2], (4, 2));
+    assert_eq!(heads(&parse(&second(json!(null))))[2], (4, 2));
+    assert_eq!(heads(&parse(&second(json!({"2": null}))))[2], (4, 2));
+    let sliding = json!({"0": {"head_dim": 6}, "1": {"head_dim": 6}});
+    assert_eq!(heads(&parse(&second(sliding))), [(6, 2), (6, 2), (4, 2)]);
+
+    let cases = [
+        (json!({"0": {"head_dim": 6}}), "text_config.per_layer_config gives the sliding_attention layers different heads"),
+        (json!({"3": {"head_dim": 6}}), "text_config.per_layer_config.3 is not the index of one of the 3 layers"),
+        (json!({"-1": {}}), "text_config.per_layer_config.-1 is not the index of one of the 3 layers"),
+        (json!({"": {}}), "text_config.per_layer_config. is not the index of one of the 3 layers"),
+        (json!({"2": {}, "02": {}}), "text_config.per_layer_config names layer 2 twice"),
+        (json!({"2": 5}), "text_config.per_layer_config.2 is 5, not an object"),
+        (json!({"2": {"sliding_window": 9}}), "not supported: text_config.per_layer_config.2.sliding_window = 9"),
+    ];
+    for (overrides, expected) in cases {
+        assert_eq!(refusal(&second(overrides)), expected);
+    }
+}
+
+#[test]
+fn the_last_layer_is_full_whatever_the_list_says() {
+    let kinds = |config: &ModelConfig| -> Vec<bool> {
+        config.layers.iter().map(|layer| layer.kind == LayerKind::Full).collect()
+    };
+    let sliding = "sliding_attention";
+    let config = parse(&with("layer_types", json!([sliding, sliding, sliding])));
+    assert_eq!(kinds(&config), [false, false, true]);
+    assert_eq!(heads(&config)[2], (8, 1));
+    let mut deep = with("layer_types", json!(null));
+    deep["text_config"]["num_hidden_layers"] = json!(8);
+    assert_eq!(kinds(&parse(&deep)), [false, false, false, false, false, true, false, true]);
+}
+
+#[test]
+fn rotation_is_read_by_kind_of_layer() {
+    let parameters = json!({
+        "sliding_attention": {"type": "default", "rope_theta": 500},
+        "full_attention": {"rope_type": "proportional", "rope_theta": 2e5, "partial_rotary_factor": 0.7, "factor": 8.0}
+    });
+    let config = parse(&with("rope_parameters", parameters.clone()));
+    assert_eq!(config.layers[0].rope, rope(500.0, 2));
+    assert_eq!(config.layers[2].rope, crate::checkpoint::Rope { theta: 2e5, angles: 2, factor: 8.0 });
+    let frequencies = config.layers[2].inverse_frequencies();
+    assert_eq!(frequencies.len(), 4);
+    assert_eq!((frequencies[0], &frequencies[2..]), (0.125, &[0.0, 0.0][..]));
+    assert!((frequencies[1] - 2e5f32.powf(-0.25) / 8.0).abs() < 1e-9);
+
+    let spoil = |kind: &str, key: &str, value: Value| {
+        let mut parameters = parameters.clone();
+        parameters[kind][key] = value;
+        refusal(&with("rope_parameters", parameters))
+    };
+    let full = "text_config.rope_parameters.full_attention";
+    assert_eq!(spoil("full_attention", "rope_type", json!("yarn")), format!("not supported: {full}.rope_type = \"yarn\""));
+    assert_eq!(spoil("full_attention", "rope_theta", json!(null)), format!("{full}.rope_theta is missing or null"));
+    assert_eq!(spoil("full_attention", "beta_fast", json!(1)), format!("not supported: {full}.beta_fast = 1"));
+    assert_eq!(
+        spoil("full_attention", "partial_rotary_factor", json!(1.5)),
+        format!("{full}.partial_rotary_factor is 1.5, not a number from 0 to 1")
+    );
+    assert!(spoil("sliding_attention", "partial_rotary_factor", json!(0.5)).contains("turns the whole head"));
+    let one = json!({"sliding_attention": {"rope_theta": 1e4}});
+    assert_eq!(refusal(&with("rope_parameters", one)), format!("{full} is missing or null"));
+    assert_eq!(
+        refusal(&with("rope_parameters", json!({"rope_theta": 1e4}))),
+        "not supported: text_config.rope_parameters.rope_theta = 10000.0"
+    );
+}
+
+#[test]
+fn a_required_key_has_no_default() {
+    for key in [
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "rms_norm_eps",
+        "sliding_window",
+        "num_experts",
+        "top_k_experts",
+        "moe_intermediate_size",
+    ] {
+        assert_eq!(refusal(&without(config(), key)), format!("text_config.{key} is missing or null"));
+        assert_eq!(refusal(&with(key, json!(null))), format!("text_config.{key} is missing or null"));
+    }
+    let mut bare = config();
+    bare.as_object_mut().expect("an object").remove("text_config");
+    assert_eq!(refusal(&bare), "text_config is missing or null");
+}
+
+#[test]
+fn hostile_values_are_refused() {
+    let huge = json!(1u64 << 40);
+    let cases = [
+        ("vocab_size", json!(0), "text_config.vocab_size is 0, not a whole number from 1 to 16777216"),
+        ("hidden_size", huge, "text_config.hidden_size is 1099511627776, not a whole number from 1 to 16777216"),
+        ("hidden_size", json!(-8), "text_config.hidden_size is -8, not a whole number from 1 to 16777216"),
+        ("hidden_size", json!(8.5), "text_config.hidden_size is 8.5, not a whole number from 1 to 16777216"),
+        ("hidden_size", json!("8"), "text_config.hidden_size is \"8\", not a whole number from 1 to 16777216"),
+        ("num_hidden_layers", json!(5000), "text_config.num_hidden_layers is 5000, more than 4096"),
+        ("num_hidden_layers", json!(4), "text_config.layer_types names 3 layers, but text_config.num_hidden_layers is 4"),
+        ("layer_types", json!("all"), "text_config.layer_types is \"all\", not a list"),
+        ("layer_types", json!(["a", "b", "c"]), "not supported: text_config.layer_types = \"a\""),
+        ("num_key_value_heads", json!(3), "4 attention heads cannot share 3 key-value heads evenly"),
+        ("head_dim", json!(5), "a head of 5 is odd, and cannot be rotated by halves"),
+        ("head_dim", json!(16_777_216), "4 attention heads of 16777216 are too many to be meant"),
+        ("top_k_experts", json!(5), "text_config.top_k_experts is 5, but there are 4 experts"),
+        ("sliding_window", json!(1), "text_config.sliding_window is 1, not a whole number from 2 to 16777216"),
+        ("rms_norm_eps", json!(0), "text_config.rms_norm_eps is 0, not a number above 0 and below 1"),
+        ("rms_norm_eps", json!(1e-300), "text_config.rms_norm_eps is 1e-300, not a number above 0 and below 1"),
+        ("final_logit_softcapping", json!(0), "text_config.final_logit_softcapping is 0, not a number above 0"),
+        ("final_logit_softcapping", json!(null), "text_config.final_logit_softcapping is missing or null"),
+        ("bos_token_id", json!(24), "text_config.bos_token_id is 24, not a token id below the vocabulary's 24"),
+        ("eos_token_id", json!([1, -1]), "text_config.eos_token_id is -1, not a token id below the vocabulary's 24"),
+    ];
+    for (key, value, expected) in cases {
+        assert_eq!(refusal(&with(key, value)), expected);
+    }
+    let mut large = config();
+    for key in ["vocab_size", "hidden_size", "num_experts", "moe_intermediate_size", "intermediate_size"] {
+        large["text_config"][key] = json!(1 << 24);
+    }
+    assert!(refusal(&large).ends_with("parameters, which cannot be meant"), "{}", refusal(&large));
+}
+
+#[test]
+fn what_is_not_implemented_is_refused_by_name() {
+    let cases = [
+        ("hidden_activation", json!("silu")),
+        ("attention_bias", json!(true)),
+        ("use_bidirectional_attention", json!("all")),
+        ("num_kv_shared_layers", json!(2)),
+        ("hidden_size_per_layer_input", json!(256)),
+        ("use_double_wide_mlp", json!(true)),
+        ("enable_moe_block", json!(false)),
+        ("rope_scaling", json!({"factor": 8})),
+        ("partial_rotary_factor", json!(0.5)),
+        ("some_new_idea", json!(["a"])),
+    ];
+    for (key, value) in cases {
+        let expected = format!("not supported: text_config.{key} = {value}");
+        assert_eq!(refusal(&with(key, value)), expected);
+    }
+    let mut top = config();
+    top["tie_word_embeddings"] = json!(false);
+    assert_eq!(refusal(&top), "not supported: tie_word_embeddings = false");
+    let mut top = config();
+    top["model_type"] = json!("gemma4");
+    assert_eq!(refusal(&top), "not supported: model_type = \"gemma4\"");
+    let mut top = config();
+    top["quantization_config"] = json!({"quant_method": "compressed-tensors"});
+    assert_eq!(refusal(&top), "not supported: quantization_config.quant_method = \"compressed-tensors\"");
+    let mut top = config();
+    top["dtype"] = json!("int8");
+    assert_eq!(refusal(&top), "not supported: dtype = \"int8\"");
+}
+
+#[test]
+fn a_message_stays_on_one_line() {
+    let mut top = config();
+    top["a\nb\u{2028}c"] = json!("x".repeat(1000));
+    let refusal = refusal(&top);
+    assert!(refusal.starts_with("not supported: a\\nb\\u{2028}c = \"xxx"), "{refusal}");
+    assert!(refusal.ends_with('…') && refusal.len() < 250, "{refusal}");
+}
+
+#[test]
+fn the_lacuna_key_is_read_strictly() {
+    let with = |lacuna: Value| {
+        let mut config = config();
+        config["lacuna"] = lacuna;
+        config
+    };
+    let full = json!({"noise": "absorbing", "mask_token_id": 4, "delete_token_id": 5, "layout_version": 1});
+    let expected = LacunaConfig {
+        noise: Noise::Absorbing { mask_token_id: 4 },
+        delete_token_id: Some(5),
+        layout_version: Some(1),
+    };
+    assert_eq!(parse(&with(full)).lacuna, expected);
+    assert_eq!(parse(&with(json!({}))).lacuna, LacunaConfig::default());
+    assert_eq!(parse(&with(json!({"noise": "uniform"}))).lacuna.noise, Noise::Uniform);
+    let cases = [
+        (json!({"noise": "absorbing"}), "lacuna.mask_token_id is missing or null"),
+        (json!({"noise": "gaussian"}), "not supported: lacuna.noise = \"gaussian\""),
+        (json!({"mask_token_id": 4}), "lacuna.mask_token_id is given, but lacuna.noise is not \"absorbing\""),
+        (
+            json!({"noise": "absorbing", "mask_token_id": 24}),
+            "lacuna.mask_token_id is 24, not a token id below the vocabulary's 24",
+        ),
+        (
+            json!({"noise": "absorbing", "mask_token_id": 4, "delete_token_id": 4}),
+            "lacuna.delete_token_id and lacuna.mask_token_id are the same",
+        ),
+        (json!({"layout_version": 2}), "not supported: lacuna.layout_version = 2"),
+        (json!({"layout_versoin": 1}), "not supported: lacuna.layout_versoin = 1"),
+        (json!("uniform"), "lacuna is \"uniform\", not an object"),
+    ];
+    for (lacuna, expected) in cases {
+        assert_eq!(refusal(&with(lacuna)), expected);
+    }
+}
+
+mod generation {
+    use super::*;
+
+    fn parse(text: &Value) -> Result<GenerationConfig, crate::Error> {
+        GenerationConfig::parse(Path::new("generation_config.json"), &text.to_string(), 24, &[1])
+    }
+
+    #[test]
+    fn what_is_unset_is_as_published() {
+        let published = GenerationConfig {
+            max_denoising_steps: 48,
+            entropy_bound: 0.1,
+            t_min: 0.4,
+            t_max: 0.8,
+            stability_threshold: 1,
+            confidence_threshold: 0.005,
+            eos_token_ids: vec![1],
+        };
+        assert_eq!(GenerationConfig::published(&[1]), published);
+        assert_eq!(parse(&json!({})).unwrap(), published);
+        let nulls = json!({
+            "max_denoising_steps": null, "sampler_config": null, "t_min": null, "t_max": null,
+            "stability_threshold": null, "confidence_threshold": null, "eos_token_id": null
+        });
+        assert_eq!(parse(&nulls).unwrap(), published);
+    }
+
+    #[test]
+    fn what_is_set_counts() {
+        let all = json!({
+            "max_denoising_steps": 12, "t_min": 0, "t_max": 1.5, "stability_threshold": 0,
+            "sampler_config": {"entropy_bound": 0.25, "_cls_name": "EntropyBoundSamplerConfig"},
+            "confidence_threshold": 0.5, "eos_token_id": [3, 4], "max_new_tokens": 256, "transformers_version": "5"
+        });
+        let expected = GenerationConfig {
+            max_denoising_steps: 12,
+            entropy_bound: 0.25,
+            t_min: 0.0,
+            t_max: 1.5,
+            stability_threshold: 0,
+            confidence_threshold: 0.5,
+            eos_token_ids: vec![3, 4],
+        };
+        assert_eq!(parse(&all).unwrap(), expected);
+    }
+
+    #[test]
+    fn senseless_values_are_refused() {
+        let cases = [
+            (json!({"max_denoising_steps": 0}), "max_denoising_steps is 0, not a whole number from 1 to 16777216"),
+            (json!({"t_min": -0.1}), "t_min is -0.1, not a number from 0 to 1e6"),
+            (json!({"t_min": 0.9}), "t_min 0.9 and t_max 0.8 do not make a falling row of temperatures above 0"),
+            (json!({"t_min": 0, "t_max": 1e-9}), "t_min 0 and t_max 0.000000001 do not make a falling row of temperatures above 0"),
+            (json!({"confidence_threshold": 0}), "confidence_threshold is 0, not a number above 0"),
+            (json!({"stability_threshold": -1}), "stability_threshold is -1, not a whole number from 0 to 16777216"),
+            (json!({"sampler_config": {}}), "sampler_config.entropy_bound is missing or null"),
+            (json!({"sampler_config": {"entropy_bound": 0}}), "sampler_config.entropy_bound is 0, not a number above 0"),
+            (json!({"sampler_config": {"entropy_bound": 1e300}}), "sampler_config.entropy_bound is 1e+300, not a number above 0"),
+            (json!({"sampler_config": {"entropy_bound": 1, "_cls_name": "Other"}}), "not supported: sampler_config._cls_name = \"Other\""),
+            (json!({"eos_token_id": [24]}), "eos_token_id is 24, not a token id below the vocabulary's 24"),
+            (json!({"temperature": 1}), "not supported: temperature = 1"),
+        ];
+        for (text, expected) in cases {
+            let message = message(parse(&text), Path::new("-"));
+            assert_eq!(message, format!("generation_config.json: {expected}"));
+        }
+    }
+}

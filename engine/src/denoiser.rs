@@ -1,0 +1,298 @@
+//! Whole denoising runs: canvases in, settled canvases out.
+
+use crate::backend::{Backend, RowOutcome, SampleNoise, SampleRow, SampleSettings, Segment, denoise};
+use crate::canvas::{Canvas, Row, TokenSet};
+use crate::philox::{self, Place, Purpose};
+use crate::sampler::{Schedule, Stopping, accept};
+use crate::{Cancel, Error};
+
+/// Where a run's random numbers come from.
+pub(crate) trait NoiseSource {
+    /// The Gumbel noise of one step.
+    fn gumbel(&self, step: usize) -> SampleNoise<'_>;
+    /// The token that a rejected position gets.
+    fn renoise(&self, place: Place, allowed: Option<&TokenSet>) -> u32;
+}
+
+/// What an unknown position holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoiseKind {
+    /// A random token.
+    Uniform,
+    /// This mask token.
+    Absorbing(u32),
+}
+
+/// Noise from a seed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeededNoise {
+    pub(crate) kind: NoiseKind,
+    pub(crate) vocabulary: u32,
+}
+
+impl SeededNoise {
+    /// What a hole position holds before the first step.
+    pub(crate) fn start(&self, place: Place, allowed: Option<&TokenSet>) -> u32 {
+        self.token(place, Purpose::Start, allowed)
+    }
+
+    fn token(&self, place: Place, purpose: Purpose, allowed: Option<&TokenSet>) -> u32 {
+        match (self.kind, allowed) {
+            (NoiseKind::Absorbing(mask), _) => mask,
+            (NoiseKind::Uniform, None) => philox::token(place, purpose, self.vocabulary),
+            (NoiseKind::Uniform, Some(set)) => {
+                let index = philox::token(place, purpose, set.len() as u32);
+                set.nth(index as usize).unwrap_or(0)
+            }
+        }
+    }
+}
+
+impl NoiseSource for SeededNoise {
+    fn gumbel(&self, _step: usize) -> SampleNoise<'_> {
+        SampleNoise::Philox
+    }
+
+    fn renoise(&self, place: Place, allowed: Option<&TokenSet>) -> u32 {
+        self.token(place, Purpose::Renoise, allowed)
+    }
+}
+
+/// One canvas of a run.
+pub(crate) struct CanvasJob {
+    pub(crate) canvas: Canvas,
+    /// Which of the run's prompts it stands over.
+    pub(crate) prompt: usize,
+    pub(crate) seed: u64,
+    /// Distinguishes canvases with the same seed.
+    pub(crate) candidate: u32,
+}
+
+/// One canvas after one step.
+pub(crate) struct StepReport<'a> {
+    /// Which of the run's canvases.
+    pub(crate) job: usize,
+    /// From 0.
+    pub(crate) step: usize,
+    /// After renoising.
+    pub(crate) canvas: &'a Canvas,
+    /// The hole rows, ascending; the following slices have one entry for each.
+    pub(crate) hole_rows: &'a [usize],
+    pub(crate) outcomes: &'a [RowOutcome],
+    pub(crate) accepted: &'a [bool],
+}
+
+/// A settled canvas.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Denoised {
+    /// The last argmax, pinned rows included.
+    pub(crate) tokens: Vec<u32>,
+    /// The argmax's probability in the last step; 1 for pinned rows.
+    pub(crate) probabilities: Vec<f32>,
+    pub(crate) steps: usize,
+}
+
+/// What a run works with.
+pub(crate) struct Run<'a, B: Backend> {
+    pub(crate) backend: &'a B,
+    pub(crate) layers: usize,
+    pub(crate) prompts: &'a [&'a B::Cache],
+    pub(crate) schedule: &'a Schedule,
+    pub(crate) noise: &'a dyn NoiseSource,
+    /// The token sets that the canvases' rows name.
+    pub(crate) sets: &'a [TokenSet],
+    /// Logits of an earlier step to condition the first one on, [hole rows of all canvases, vocabulary].
+    pub(crate) first_soft: Option<&'a [f32]>,
+}
+
+/// The state of one canvas during a run.
+struct Progress {
+    job: CanvasJob,
+    hole_rows: Vec<usize>,
+    stopping: Stopping,
+    outcomes: Vec<RowOutcome>,
+    accepted: Vec<bool>,
+    done: bool,
+    steps: usize,
+}
+
+impl<B: Backend> Run<'_, B> {
+    /// Denoises all canvases together until each has stopped. `workspace` must have room for all their rows.
+    pub(crate) fn run(
+        &self,
+        jobs: Vec<CanvasJob>,
+        workspace: &mut B::Workspace,
+        cancel: &Cancel,
+        on_step: &mut dyn FnMut(StepReport<'_>),
+    ) -> Result<Vec<Denoised>, Error> {
+        let mut states: Vec<Progress> = jobs.into_iter().map(|job| Progress::new(job, self.schedule)).collect();
+        let mut pass = Pass::with_room_for(&states);
+        for step in 0..self.schedule.step_limit {
+            if states.iter().all(|state| state.done) {
+                break;
+            }
+            if cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.step(step, &mut states, &mut pass, workspace);
+            for (index, state) in states.iter().enumerate().filter(|(_, state)| state.steps == step + 1) {
+                on_step(state.report(index, step));
+            }
+        }
+        Ok(states.into_iter().map(Progress::finish).collect())
+    }
+
+    fn step(&self, step: usize, states: &mut [Progress], pass: &mut Pass, workspace: &mut B::Workspace) {
+        pass.lay_out(step, states, self.first_soft.is_some());
+        if step == 0
+            && let Some(logits) = self.first_soft
+        {
+            self.backend.soften(workspace, logits);
+        }
+        denoise(self.backend, self.layers, &pass.ids, &pass.segments, self.prompts, &pass.soft_targets, workspace);
+        let settings = SampleSettings {
+            temperature: self.schedule.temperature(step),
+            sets: self.sets,
+            noise: self.noise.gumbel(step),
+            keep_soft: step + 1 < self.schedule.step_limit,
+        };
+        pass.outcomes.clear();
+        pass.outcomes.resize(pass.rows.len(), RowOutcome::default());
+        self.backend.sample(workspace, &pass.rows, settings, &mut pass.outcomes);
+        let mut first = 0;
+        for state in states.iter_mut().filter(|state| !state.done) {
+            let count = state.hole_rows.len();
+            state.outcomes.copy_from_slice(&pass.outcomes[first..first + count]);
+            first += count;
+            self.advance(step, state, pass);
+        }
+    }
+
+    /// Accepts, renoises, and decides whether the canvas is done.
+    fn advance(&self, step: usize, state: &mut Progress, pass: &mut Pass) {
+        pass.entropies.clear();
+        pass.entropies.extend(state.outcomes.iter().map(|outcome| outcome.entropy));
+        accept(&pass.entropies, self.schedule.entropy_bound, &mut pass.order, &mut state.accepted);
+        for (index, row) in state.hole_rows.iter().enumerate() {
+            let token = if state.accepted[index] {
+                state.outcomes[index].sample
+            } else {
+                let allowed = match state.job.canvas.row(*row) {
+                    Row::Hole { allowed } => allowed.map(|set| &self.sets[set]),
+                    Row::Pinned(_) => None,
+                };
+                self.noise.renoise(state.job.place(step, *row), allowed)
+            };
+            state.job.canvas.set(*row, token);
+        }
+        pass.argmax.clear();
+        pass.argmax.extend(state.outcomes.iter().map(|outcome| outcome.argmax));
+        let mean_entropy = pass.entropies.iter().sum::<f32>() / pass.entropies.len() as f32;
+        state.steps = step + 1;
+        state.done = state.stopping.observe(&pass.argmax, mean_entropy);
+    }
+}
+
+impl CanvasJob {
+    fn place(&self, step: usize, row: usize) -> Place {
+        Place { seed: self.seed, candidate: self.candidate, step: step as u32, row: row as u32 }
+    }
+}
+
+impl Progress {
+    fn new(job: CanvasJob, schedule: &Schedule) -> Self {
+        let hole_rows: Vec<usize> = job.canvas.hole_rows().collect();
+        Self {
+            stopping: Stopping::new(schedule),
+            outcomes: vec![RowOutcome::default(); hole_rows.len()],
+            accepted: vec![false; hole_rows.len()],
+            done: hole_rows.is_empty(),
+            steps: 0,
+            job,
+            hole_rows,
+        }
+    }
+
+    fn report(&self, job: usize, step: usize) -> StepReport<'_> {
+        StepReport {
+            job,
+            step,
+            canvas: &self.job.canvas,
+            hole_rows: &self.hole_rows,
+            outcomes: &self.outcomes,
+            accepted: &self.accepted,
+        }
+    }
+
+    fn finish(self) -> Denoised {
+        let mut tokens = self.job.canvas.tokens().to_vec();
+        let mut probabilities = vec![1.0; tokens.len()];
+        for (row, outcome) in self.hole_rows.iter().zip(&self.outcomes) {
+            tokens[*row] = outcome.argmax;
+            probabilities[*row] = outcome.probability;
+        }
+        Denoised { tokens, probabilities, steps: self.steps }
+    }
+}
+
+/// Buffers of one pass, used again in the next.
+struct Pass {
+    ids: Vec<u32>,
+    segments: Vec<Segment>,
+    rows: Vec<SampleRow>,
+    outcomes: Vec<RowOutcome>,
+    soft_targets: Vec<Option<usize>>,
+    /// For each canvas that took part in the last pass, how many soft embeddings it left.
+    soft_left: Vec<usize>,
+    entropies: Vec<f32>,
+    order: Vec<usize>,
+    argmax: Vec<u32>,
+}
+
+impl Pass {
+    fn with_room_for(states: &[Progress]) -> Self {
+        let rows = states.iter().map(|state| state.job.canvas.len()).sum();
+        Self {
+            ids: Vec::with_capacity(rows),
+            segments: Vec::with_capacity(states.len()),
+            rows: Vec::with_capacity(rows),
+            outcomes: Vec::with_capacity(rows),
+            soft_targets: Vec::with_capacity(rows),
+            soft_left: vec![0; states.len()],
+            entropies: Vec::with_capacity(rows),
+            order: Vec::with_capacity(rows),
+            argmax: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Packs the canvases that are not done.
+    fn lay_out(&mut self, step: usize, states: &[Progress], soft_from_outside: bool) {
+        self.ids.clear();
+        self.segments.clear();
+        self.rows.clear();
+        self.soft_targets.clear();
+        for (index, state) in states.iter().enumerate() {
+            let first = self.ids.len();
+            if step == 0 && soft_from_outside {
+                self.soft_left[index] = state.hole_rows.len();
+            }
+            // A canvas that has stopped since left its soft embeddings behind; they go nowhere.
+            let left = std::mem::take(&mut self.soft_left[index]);
+            if state.done {
+                self.soft_targets.extend(std::iter::repeat_n(None, left));
+                continue;
+            }
+            self.ids.extend_from_slice(state.job.canvas.tokens());
+            self.segments.push(Segment { rows: state.job.canvas.len(), prompt: state.job.prompt });
+            self.soft_targets.extend(state.hole_rows.iter().take(left).map(|row| Some(first + row)));
+            self.soft_left[index] = state.hole_rows.len();
+            for row in &state.hole_rows {
+                let allowed = match state.job.canvas.row(*row) {
+                    Row::Hole { allowed } => allowed,
+                    Row::Pinned(_) => None,
+                };
+                self.rows.push(SampleRow { row: first + row, allowed, place: state.job.place(step, *row) });
+            }
+        }
+    }
+}

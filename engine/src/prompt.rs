@@ -1,0 +1,272 @@
+//! Layout 1: which text goes where, as token ids. `fixtures/nano/LAYOUT.md` is its description.
+//!
+//! Every boundary depends on the text before it alone, by a rule that moves in steps: far text is dropped in large
+//! blocks counted from the document's beginning, and the canvas's edge waits until several tokens of whole lines
+//! have gathered. So typing a character changes the prompt rarely, and then by appending to it.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::canvas::Row;
+use crate::infiller::{Extent, InfillRequest, Language};
+use crate::tokenizer::Tokenizer;
+use crate::Error;
+
+/// The layout that this module makes.
+pub(crate) const LAYOUT_VERSION: u32 = 1;
+
+/// Far prefix is dropped in multiples of this many bytes of the document.
+const DROP_BYTES: usize = 1024;
+/// Far prefix that is too long in tokens all the same is dropped in multiples of this many.
+const DROP_TOKENS: usize = 256;
+/// Bytes of far prefix looked at for each token that it may have; source code has 3 to 4.
+const BYTES_PER_TOKEN: usize = 3;
+/// Whole lines gather on the canvas until they are this many tokens; then they move to the prompt together.
+const CHUNK_TOKENS: usize = 12;
+/// A line longer than this is cut where it stands.
+const LONG_CHUNK_TOKENS: usize = 28;
+/// The near suffix ends before the first newline behind this many tokens.
+const NEAR_SUFFIX_TOKENS: usize = 12;
+/// And never has more than this many.
+const NEAR_SUFFIX_MAX_TOKENS: usize = 24;
+const FAR_SUFFIX_MAX_TOKENS: usize = 128;
+/// Bytes of suffix looked at.
+const SUFFIX_BYTES: usize = 1024;
+/// `<bos>`, the language, two markers and `<eos>`.
+const PROMPT_SPECIAL_TOKENS: usize = 5;
+const LINE_TOKENS: usize = 24;
+const BLOCK_TOKENS: usize = 48;
+const HOLE_MAX_TOKENS: usize = 64;
+
+/// Index of the set of tokens that a hole with [`Extent::Line`] may hold.
+pub(crate) const LINE_SET: usize = 0;
+/// The same for [`Extent::Block`].
+pub(crate) const BLOCK_SET: usize = 1;
+
+/// The ids of the special tokens that a layout is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Markers {
+    pub(crate) bos: u32,
+    pub(crate) eos: u32,
+    pub(crate) prefix: u32,
+    pub(crate) suffix: u32,
+    pub(crate) languages: [u32; 4],
+}
+
+impl Markers {
+    /// Finds the markers by their spellings; the error is the one that is missing.
+    pub(crate) fn find(tokenizer: &Tokenizer) -> Result<Self, &'static str> {
+        let find = |name: &'static str| tokenizer.special(name).ok_or(name);
+        Ok(Self {
+            bos: find("<bos>")?,
+            eos: find("<eos>")?,
+            prefix: find("<prefix>")?,
+            suffix: find("<suffix>")?,
+            languages: [find("<text>")?, find("<rust>")?, find("<python>")?, find("<markdown>")?],
+        })
+    }
+
+    fn language(&self, language: Language) -> u32 {
+        self.languages[match language {
+            Language::Text => 0,
+            Language::Rust => 1,
+            Language::Python => 2,
+            Language::Markdown => 3,
+        }]
+    }
+}
+
+/// How much a layout may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) prompt_tokens: usize,
+    pub(crate) canvas_rows: usize,
+}
+
+/// A request as token ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) canvas: Vec<Row>,
+    /// The rows of each hole.
+    pub(crate) holes: Vec<Range<usize>>,
+}
+
+/// How a document ends its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineEnd {
+    LineFeed,
+    CarriageReturnLineFeed,
+    CarriageReturn,
+}
+
+impl LineEnd {
+    /// The last line end before byte `offset`, else the first one behind it, else a line feed.
+    pub(crate) fn near(text: &str, offset: usize) -> Self {
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        let bytes = text.as_bytes();
+        let before = bytes[..offset].iter().rposition(is_end);
+        match before.or_else(|| bytes[offset..].iter().position(is_end).map(|found| offset + found)) {
+            Some(at) if bytes[at] == b'\n' && at > 0 && bytes[at - 1] == b'\r' => Self::CarriageReturnLineFeed,
+            Some(at) if bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n') => Self::CarriageReturnLineFeed,
+            Some(at) if bytes[at] == b'\r' => Self::CarriageReturn,
+            _ => Self::LineFeed,
+        }
+    }
+
+    /// `text`, whose lines end in line feeds, with this line end.
+    pub(crate) fn restore(self, text: String) -> String {
+        match self {
+            Self::LineFeed => text,
+            Self::CarriageReturnLineFeed => text.replace('\n', "\r\n"),
+            Self::CarriageReturn => text.replace('\n', "\r"),
+        }
+    }
+}
+
+/// Lays the request out. The holes must be valid: see [`check_holes`].
+pub(crate) fn lay_out(
+    request: &InfillRequest,
+    tokenizer: &Tokenizer,
+    markers: &Markers,
+    budget: Budget,
+) -> Result<Layout, Error> {
+    let first = &request.holes[0].byte_range;
+    let last = &request.holes[request.holes.len() - 1].byte_range;
+
+    let suffix = Suffix::new(&request.text[last.end..], tokenizer);
+    let far_suffix_tokens = suffix.far.len();
+    let far_budget = budget.prompt_tokens.saturating_sub(far_suffix_tokens + PROMPT_SPECIAL_TOKENS);
+    let (far_prefix, near_prefix) = split_prefix(&request.text[..first.start], tokenizer, far_budget);
+
+    let mut prompt = Vec::with_capacity(far_prefix.len() + far_suffix_tokens + PROMPT_SPECIAL_TOKENS);
+    prompt.extend([markers.bos, markers.language(request.language), markers.suffix]);
+    prompt.extend_from_slice(&suffix.far);
+    if suffix.reaches_the_end {
+        prompt.push(markers.eos);
+    }
+    prompt.push(markers.prefix);
+    prompt.extend_from_slice(&far_prefix);
+
+    let mut canvas: Vec<Row> = near_prefix.into_iter().map(Row::Pinned).collect();
+    let mut holes = Vec::with_capacity(request.holes.len());
+    let mut end_of_previous = first.start;
+    for hole in &request.holes {
+        let between = normalise(&request.text[end_of_previous..hole.byte_range.start]);
+        canvas.extend(tokenizer.encode(&between).into_iter().map(Row::Pinned));
+        let (usual, set) = match hole.extent {
+            Extent::Line => (LINE_TOKENS, LINE_SET),
+            Extent::Block => (BLOCK_TOKENS, BLOCK_SET),
+        };
+        let rows = hole.max_tokens.unwrap_or(usual).clamp(1, HOLE_MAX_TOKENS);
+        holes.push(canvas.len()..canvas.len() + rows);
+        canvas.extend(std::iter::repeat_n(Row::Hole { allowed: Some(set) }, rows));
+        end_of_previous = hole.byte_range.end;
+    }
+    canvas.extend(suffix.near.into_iter().map(Row::Pinned));
+    if canvas.len() > budget.canvas_rows {
+        return Err(Error::Request(format!(
+            "the holes and the text between them need {} canvas rows, and the model has {}",
+            canvas.len(),
+            budget.canvas_rows
+        )));
+    }
+    Ok(Layout { prompt, canvas, holes })
+}
+
+/// Refuses holes that are not ascending, disjoint ranges on character boundaries of the text.
+pub(crate) fn check_holes(request: &InfillRequest) -> Result<(), Error> {
+    if request.holes.is_empty() {
+        return Err(Error::Request("there is no hole to fill".to_owned()));
+    }
+    let mut end = 0;
+    for hole in &request.holes {
+        let range = &hole.byte_range;
+        let valid = range.start >= end
+            && range.start <= range.end
+            && range.end <= request.text.len()
+            && request.text.is_char_boundary(range.start)
+            && request.text.is_char_boundary(range.end);
+        if !valid {
+            return Err(Error::Request(format!(
+                "the hole at bytes {}..{} does not lie in the text of {} bytes, or overlaps another",
+                range.start,
+                range.end,
+                request.text.len()
+            )));
+        }
+        end = range.end;
+    }
+    Ok(())
+}
+
+fn normalise(text: &str) -> Cow<'_, str> {
+    if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(text) }
+}
+
+/// The far prefix, and the near prefix behind it.
+fn split_prefix(prefix: &str, tokenizer: &Tokenizer, far_budget: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut tokens = tokenizer.encode(&normalise(&prefix[window_start(prefix, far_budget)..]));
+    let near_start = near_prefix_start(&tokens, tokenizer);
+    let near = tokens.split_off(near_start);
+    let excess = tokens.len().saturating_sub(far_budget);
+    let drop = excess.next_multiple_of(DROP_TOKENS).min(tokens.len());
+    tokens.drain(..drop);
+    (tokens, near)
+}
+
+/// The byte at which the part of the prefix that is looked at begins: the document's beginning, or a line end.
+fn window_start(prefix: &str, far_budget: usize) -> usize {
+    let excess = prefix.len().saturating_sub(far_budget * BYTES_PER_TOKEN);
+    if excess == 0 {
+        return 0;
+    }
+    let grid = prefix.ceil_char_boundary(excess.next_multiple_of(DROP_BYTES));
+    let block_end = prefix.floor_char_boundary(grid + DROP_BYTES).max(grid);
+    prefix[grid..block_end].find('\n').map_or(grid, |line_end| grid + line_end)
+}
+
+/// The index of the first token that stands on the canvas.
+fn near_prefix_start(tokens: &[u32], tokenizer: &Tokenizer) -> usize {
+    let (mut before_last, mut last) = (0, 0);
+    for (index, token) in tokens.iter().enumerate() {
+        let length = index - last;
+        if length >= LONG_CHUNK_TOKENS || (length >= CHUNK_TOKENS && starts_with_newline(tokenizer, *token)) {
+            (before_last, last) = (last, index);
+        }
+    }
+    if tokens.len() - last >= CHUNK_TOKENS { last } else { before_last }
+}
+
+fn starts_with_newline(tokenizer: &Tokenizer, token: u32) -> bool {
+    tokenizer.token_bytes(token).first() == Some(&b'\n')
+}
+
+struct Suffix {
+    near: Vec<u32>,
+    far: Vec<u32>,
+    reaches_the_end: bool,
+}
+
+impl Suffix {
+    fn new(suffix: &str, tokenizer: &Tokenizer) -> Self {
+        let window = &suffix[..suffix.floor_char_boundary(SUFFIX_BYTES)];
+        let mut tokens = tokenizer.encode(&normalise(window));
+        let is_line = |index: &usize| starts_with_newline(tokenizer, tokens[*index]);
+        let near_end = if tokens.len() <= NEAR_SUFFIX_MAX_TOKENS {
+            tokens.len()
+        } else {
+            (NEAR_SUFFIX_TOKENS..=NEAR_SUFFIX_MAX_TOKENS).find(is_line).unwrap_or(NEAR_SUFFIX_MAX_TOKENS)
+        };
+        let limit = near_end + FAR_SUFFIX_MAX_TOKENS;
+        let far_end = if tokens.len() <= limit {
+            tokens.len()
+        } else {
+            (near_end + 1..=limit).rev().find(is_line).unwrap_or(limit)
+        };
+        let reaches_the_end = window.len() == suffix.len() && far_end == tokens.len();
+        tokens.truncate(far_end);
+        let far = tokens.split_off(near_end);
+        Self { near: tokens, far, reaches_the_end }
+    }
+}

@@ -1,0 +1,217 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::Tokenizer;
+
+const NANO: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/nano/tokenizer.json"));
+
+fn nano() -> Tokenizer {
+    Tokenizer::from_json(Path::new("tokenizer.json"), NANO, 8192).expect("the embedded tokenizer is valid")
+}
+
+fn refusal(json: &[u8], vocabulary: usize) -> String {
+    let Err(error) = Tokenizer::from_json(Path::new("tokenizer.json"), json, vocabulary) else {
+        panic!("there should have been an error")
+    };
+    let line = error.to_string();
+    assert!(!line.contains('\n'), "{line:?}");
+    line.strip_prefix("tokenizer.json: ").expect("the file is named").to_owned()
+}
+
+/// A vocabulary in the other spelling: text with `▁` for a blank, and a token for each byte.
+fn fallback() -> Value {
+    let mut vocabulary: BTreeMap<String, u32> = BTreeMap::new();
+    for (id, token) in ["<pad>", "<eos>", "▁", "a", "b", "▁a", "ab", "\n", "é"].iter().enumerate() {
+        vocabulary.insert((*token).to_owned(), id as u32);
+    }
+    for byte in 0..=255u32 {
+        vocabulary.insert(format!("<0x{byte:02X}>"), 9 + byte);
+    }
+    json!({
+        "version": "1.0",
+        "added_tokens": [
+            {"id": 0, "content": "<pad>", "single_word": false, "lstrip": false, "rstrip": false,
+             "normalized": false, "special": true},
+            {"id": 1, "content": "<eos>", "single_word": false, "lstrip": false, "rstrip": false,
+             "normalized": false, "special": true}
+        ],
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        "pre_tokenizer": null,
+        "post_processor": null,
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+            {"type": "ByteFallback"},
+            {"type": "Fuse"}
+        ]},
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
+            "vocab": vocabulary, "merges": [["▁", "a"], ["a", "b"]]
+        }
+    })
+}
+
+fn read_fallback(change: impl FnOnce(&mut Value)) -> Result<Tokenizer, crate::Error> {
+    let mut json = fallback();
+    change(&mut json);
+    Tokenizer::from_json(Path::new("tokenizer.json"), json.to_string().as_bytes(), 300)
+}
+
+#[test]
+fn reads_the_embedded_tokenizer() {
+    let tokenizer = nano();
+    assert_eq!(tokenizer.vocab_size(), 8192);
+    assert_eq!(tokenizer.special("<mask>"), Some(4));
+    assert_eq!(tokenizer.special("<suffix>"), Some(7));
+    assert_eq!(tokenizer.special("return"), None);
+    assert!(tokenizer.is_special(15) && !tokenizer.is_special(16) && !tokenizer.is_special(99_999));
+    assert_eq!(tokenizer.token_bytes(4), b"");
+    assert_eq!(tokenizer.token_bytes(99_999), b"");
+    assert_eq!(tokenizer.decode(&[2, 4, 5, 99_999]), "");
+    assert_eq!(tokenizer.encode(""), []);
+}
+
+#[test]
+fn newlines_are_found() {
+    let tokenizer = nano();
+    let ids = tokenizer.encode("a\n        b");
+    let found: Vec<bool> = ids.iter().map(|&id| tokenizer.contains_newline(id)).collect();
+    assert_eq!(found, [false, true, false]);
+    assert_eq!(tokenizer.token_bytes(ids[1]), b"\n        ");
+}
+
+#[test]
+fn special_spellings_are_only_text() {
+    let tokenizer = nano();
+    for text in ["<mask>", "a <delete><eos> b", "<bos>\n<text>"] {
+        let ids = tokenizer.encode(text);
+        assert!(!ids.iter().any(|&id| tokenizer.is_special(id)), "{ids:?}");
+        assert_eq!(tokenizer.decode(&ids), text);
+    }
+}
+
+/// With `ignore_merges` a piece that is in the vocabulary as a whole becomes that token, special or not.
+#[test]
+fn a_vocabulary_cannot_lead_text_to_a_special_token() {
+    let tokenizer = read_fallback(|json| json["model"]["ignore_merges"] = json!(true)).unwrap();
+    let ids = tokenizer.encode("<eos>");
+    assert!(!ids.contains(&1), "{ids:?}");
+    assert_eq!(tokenizer.decode(&ids), "<eos>");
+}
+
+#[test]
+fn a_character_may_be_spread_over_tokens() {
+    let tokenizer = nano();
+    let ids = tokenizer.encode("\u{e000}");
+    assert!(ids.len() > 1, "{ids:?}");
+    let bytes: Vec<u8> = ids.iter().flat_map(|&id| tokenizer.token_bytes(id)).copied().collect();
+    assert_eq!(bytes, "\u{e000}".as_bytes());
+    assert_eq!(tokenizer.decode(&ids[..1]), "\u{fffd}");
+}
+
+#[test]
+fn reads_the_spelling_with_byte_fallback() {
+    let tokenizer = read_fallback(|_| ()).unwrap();
+    assert_eq!(tokenizer.encode(" ab a"), [5, 4, 5]);
+    assert_eq!(tokenizer.token_bytes(5), b" a");
+    assert_eq!(tokenizer.token_bytes(9 + 0xAB), [0xab]);
+    assert_eq!(tokenizer.decode(&tokenizer.encode("é 字\t<0x41>")), "é 字\t<0x41>");
+    assert!(tokenizer.contains_newline(7) && tokenizer.contains_newline(9 + 10));
+}
+
+#[test]
+fn padding_and_truncation_in_the_file_do_not_count() {
+    let mut json: Value = serde_json::from_slice(NANO).unwrap();
+    json["truncation"] = json!({"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
+    json["padding"] = json!({
+        "strategy": {"Fixed": 50}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+        "pad_type_id": 0, "pad_token": "<pad>"
+    });
+    let changed = Tokenizer::from_json(Path::new("t"), json.to_string().as_bytes(), 8192).unwrap();
+    let text = "fn main() {}";
+    assert_eq!(changed.encode(text), nano().encode(text));
+}
+
+#[test]
+fn what_would_lose_text_is_refused() {
+    let change = |change: fn(&mut Value)| {
+        let mut json = fallback();
+        change(&mut json);
+        refusal(json.to_string().as_bytes(), 300)
+    };
+    assert_eq!(change(|json| json["decoder"] = json!(null)), "not supported: a tokenizer without a decoder");
+    assert_eq!(
+        change(|json| json["decoder"] = json!({"type": "WordPiece", "prefix": "##", "cleanup": true})),
+        "not supported: a tokenizer with the decoder \"WordPiece\""
+    );
+    assert_eq!(
+        change(|json| json["decoder"]["decoders"] = json!([{"type": "Fuse"}])),
+        "not supported: a tokenizer whose decoder knows no bytes"
+    );
+    assert_eq!(
+        change(|json| json["model"]["dropout"] = json!(0.5)),
+        "not supported: a tokenizer with dropout"
+    );
+    assert_eq!(
+        change(|json| json["normalizer"] = json!({"type": "Lowercase"})),
+        "not supported: a tokenizer that does not give text back unchanged"
+    );
+    assert_eq!(
+        change(|json| {
+            json["model"]["vocab"].as_object_mut().unwrap().remove("<0x7F>");
+        }),
+        "not supported: a tokenizer without a token for the byte 0x7f"
+    );
+}
+
+#[test]
+fn a_broken_file_gets_one_sentence() {
+    for json in [&b""[..], b"{}", b"[1]", b"\xff", &NANO[..5000]] {
+        let error = refusal(json, 8192);
+        assert!(error.starts_with("cannot be read as a tokenizer: "), "{error}");
+    }
+    assert!(refusal(NANO, 8191).ends_with("the id 8191, but the model has 8191 tokens"), "{}", refusal(NANO, 8191));
+    let mut json = fallback();
+    json["model"]["vocab"]["twin"] = json!(3);
+    assert_eq!(refusal(json.to_string().as_bytes(), 300), "gives the id 3 to two tokens");
+}
+
+/// Text of code, of prose and of anything.
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof!["[ \\t\\na-z(){};<>|_=.0-9]{0,80}", "\\PC{0,40}", any::<String>()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_comes_back(texts in prop::collection::vec(any_text(), 8)) {
+        // Read once for several texts, because reading takes longer than encoding.
+        let tokenizer = nano();
+        for text in texts {
+            prop_assert_eq!(tokenizer.decode(&tokenizer.encode(&text)), text);
+        }
+    }
+
+    /// LAYOUT.md promises that a split before a newline changes no token.
+    #[test]
+    fn no_token_crosses_the_beginning_of_a_newline(before in any_text(), after in any_text()) {
+        let tokenizer = nano();
+        let after = format!("\n{after}");
+        let apart = [tokenizer.encode(&before), tokenizer.encode(&after)].concat();
+        prop_assert_eq!(tokenizer.encode(&format!("{before}{after}")), apart);
+    }
+
+    #[test]
+    fn a_damaged_file_gets_an_answer(place in 0.0..1.0, byte in any::<u8>()) {
+        let mut json = fallback().to_string().into_bytes();
+        let place = (place * json.len() as f64) as usize;
+        json[place] = byte;
+        if let Err(error) = Tokenizer::from_json(Path::new("tokenizer.json"), &json, 300) {
+            prop_assert!(!error.to_string().contains('\n'), "{}", error);
+        }
+    }
+}
