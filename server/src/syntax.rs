@@ -1,8 +1,18 @@
 //! Languages, trees, and the holes that they show.
 //!
 //! Everything here is pure: text in, plain data out. A tree that is out of date may lead to a worse hole, never to
-//! a range outside the text.
+//! a range outside the text, inside a character, or between the two characters of a `\r\n`.
 
+mod hole;
 mod language;
+mod lines;
+mod placeholders;
 
+pub use hole::{FoundHole, HoleKind, find_hole, hole_of_range};
 pub use language::{language_of, language_of_id, parse};
+pub use placeholders::{Placeholder, find_placeholders};
+
+pub(crate) use language::grammar;
+
+#[cfg(test)]
+mod marks;

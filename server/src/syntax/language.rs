@@ -32,7 +32,7 @@ pub fn parse(text: &str, language: Language) -> Option<Tree> {
     parser.parse(text, None)
 }
 
-/// The grammar that [`parse`] uses.
+/// The grammar that [`parse`] uses, if there is one.
 pub(crate) fn grammar(language: Language) -> Option<tree_sitter::Language> {
     match language {
         Language::Rust => Some(tree_sitter_rust::LANGUAGE.into()),
@@ -58,5 +58,42 @@ fn language_of_interpreter(first_line: &str) -> Language {
         Language::Rust
     } else {
         Language::Text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_extension() {
+        let of = |path: &str| language_of(Path::new(path), "");
+        assert_eq!(of("src/main.rs"), Language::Rust);
+        assert_eq!(of("A.PY"), Language::Python);
+        assert_eq!(of("stubs.pyi"), Language::Python);
+        assert_eq!(of("README.md"), Language::Markdown);
+        assert_eq!(of("notes.txt"), Language::Text);
+        assert_eq!(of("Makefile"), Language::Text);
+        assert_eq!(of(".rs"), Language::Text);
+    }
+
+    #[test]
+    fn by_interpreter_where_there_is_no_extension() {
+        let of = |first_line: &str| language_of(Path::new("tool"), first_line);
+        assert_eq!(of("#!/usr/bin/python3.12"), Language::Python);
+        assert_eq!(of("#!/usr/bin/env -S python3 -u"), Language::Python);
+        assert_eq!(of("#!/usr/bin/env rust-script"), Language::Rust);
+        assert_eq!(of("#!/bin/sh"), Language::Text);
+        assert_eq!(of("#!"), Language::Text);
+        assert_eq!(of("import python"), Language::Text);
+        assert_eq!(language_of(Path::new("tool.txt"), "#!/usr/bin/python"), Language::Text);
+    }
+
+    #[test]
+    fn every_grammar_fits_the_parser() {
+        for language in [Language::Rust, Language::Python] {
+            assert!(parse("x", language).is_some());
+        }
+        assert!(parse("x", Language::Text).is_none());
     }
 }
