@@ -3,20 +3,18 @@
 //! `fixtures/golden/README.md` says how the files came about. The cases' margins are wide enough that rounding cannot
 //! turn an argmax, a sample, an acceptance, a choice of experts or a stop.
 
-use std::path::{Path, PathBuf};
+mod common;
 
-use lacuna_engine::conformance::{ForwardOptions, forward};
-use lacuna_engine::{Device, ModelSource};
-use safetensors::{Dtype, SafeTensors};
+use std::path::PathBuf;
+
+use common::{fixtures, floats, relative_distance, run};
+use safetensors::SafeTensors;
 
 /// Relative L2 distance of logits. Summation order alone makes about 1e-6.
 const LOGITS_TOLERANCE: f64 = 1e-4;
-/// Nats. Entropies follow the logits, amplified by the temperature.
-const ENTROPY_TOLERANCE: f32 = 2e-4;
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
-}
+/// Nats. The first step differs by about 3e-6; each further one feeds on the last, and the most chaotic case here
+/// multiplies the difference by three every step, to 4e-4 after five.
+const ENTROPY_TOLERANCE: f32 = 2e-3;
 
 /// The runs of all golden checkpoints whose names begin with `prefix`: checkpoint folder, input, expected output.
 fn runs(prefix: &str) -> Vec<(PathBuf, PathBuf, PathBuf)> {
@@ -37,34 +35,6 @@ fn runs(prefix: &str) -> Vec<(PathBuf, PathBuf, PathBuf)> {
     }
     runs.sort();
     runs
-}
-
-fn run(model: &Path, input: &Path, denoise: bool, threads: usize) -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("out.safetensors");
-    forward(&ForwardOptions {
-        model: ModelSource::Folder(model.to_path_buf()),
-        device: Device::Cpu,
-        threads: Some(threads),
-        input: input.to_path_buf(),
-        output: output.clone(),
-        denoise,
-    })
-    .unwrap_or_else(|error| panic!("{}: {error}", input.display()));
-    std::fs::read(output).unwrap()
-}
-
-fn floats(tensors: &SafeTensors<'_>, name: &str) -> Vec<f32> {
-    let tensor = tensors.tensor(name).unwrap();
-    assert_eq!(tensor.dtype(), Dtype::F32);
-    tensor.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
-}
-
-fn relative_distance(got: &[f32], expected: &[f32]) -> f64 {
-    assert_eq!(got.len(), expected.len());
-    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
-    let difference = square(&mut got.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b)));
-    (difference / square(&mut expected.iter().map(|value| f64::from(*value)))).sqrt()
 }
 
 #[test]
@@ -96,9 +66,10 @@ fn denoising_goes_step_by_step_as_in_the_reference() {
             assert_eq!(got.dtype(), expected.dtype(), "{name} of {}", input.display());
             assert_eq!(got.data(), expected.data(), "{name} of {}", input.display());
         }
-        for (got, expected) in floats(&got, "entropy").iter().zip(floats(&expected, "entropy")) {
-            assert!((got - expected).abs() < ENTROPY_TOLERANCE, "{got} {expected} {}", input.display());
-        }
+        let pairs = floats(&got, "entropy").into_iter().zip(floats(&expected, "entropy"));
+        let worst = pairs.map(|(got, expected)| (got - expected).abs()).fold(0.0, f32::max);
+        println!("{worst:.2e} nats {}", input.display());
+        assert!(worst < ENTROPY_TOLERANCE, "{worst:.2e} nats {}", input.display());
     }
 }
 

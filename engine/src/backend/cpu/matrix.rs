@@ -99,7 +99,7 @@ impl PackedMatrix {
         let panels = if let WeightData::Bf16(_) = data {
             let mut packed = vec![Bf16Step::ZERO; steps];
             for_each_step(&mut packed, k, n, |step, input, columns| {
-                let WeightData::Bf16(row) = data.slice(input * n..(input + 1) * n) else { unreachable!("the data is BF16") };
+                let WeightData::Bf16(row) = data.row(input, n) else { unreachable!("the data is BF16") };
                 for (column, value) in row[columns].iter().enumerate() {
                     let (word, second) = word_of_column(column);
                     step.words[word] |= u32::from(value.to_bits()) << if second { 16 } else { 0 };
@@ -113,7 +113,7 @@ impl PackedMatrix {
                     let (word, second) = word_of_column(column);
                     *(if second { &mut step.second[word] } else { &mut step.first[word] }) = value;
                 };
-                match data.slice(input * n..(input + 1) * n) {
+                match data.row(input, n) {
                     WeightData::F32(row) => row[columns].iter().enumerate().for_each(|(c, value)| store(c, *value)),
                     WeightData::F16(row) => row[columns].iter().enumerate().for_each(|(c, value)| store(c, value.to_f32())),
                     WeightData::Bf16(_) => unreachable!("the data is not BF16"),
@@ -216,7 +216,7 @@ fn for_each_row<Step: Send>(
 fn stacked_row<'a>(parts: &[(WeightData<'a>, usize)], mut row: usize, k: usize) -> Option<WeightData<'a>> {
     for (data, n) in parts {
         if row < *n {
-            return Some(data.slice(row * k..(row + 1) * k));
+            return Some(data.row(row, k));
         }
         row -= n;
     }

@@ -146,7 +146,8 @@ impl<'a> Source<'a> {
     /// One matrix an expert out of a tensor [experts, outputs, inputs].
     fn experts(&self, name: &str, outputs: usize, inputs: usize) -> Result<Vec<PackedMatrix>, Error> {
         let view = self.view(name, &[self.checkpoint.config.experts, outputs, inputs])?;
-        Ok(view.data.chunks(outputs * inputs).map(|data| PackedMatrix::pack(&[(data, outputs)], inputs)).collect())
+        let expert = |index| PackedMatrix::pack(&[(view.data.row(index, outputs * inputs), outputs)], inputs);
+        Ok((0..self.checkpoint.config.experts).map(expert).collect())
     }
 
     fn layer(&self, index: usize) -> Result<Layer, Error> {

@@ -1,0 +1,197 @@
+//! The embedded model: the reference implementation's logits, and fills of real text.
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::{fixtures, floats, relative_distance, run};
+use lacuna_engine::{
+    Cancel, Device, Error, Extent, Hole, Infill, InfillRequest, Infiller, Language, LocalInfiller, LocalOptions,
+    ModelSource,
+};
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+
+/// Relative L2 distance of logits.
+const LOGITS_TOLERANCE: f64 = 1e-4;
+
+const RUST: &str = "use std::collections::HashMap;\n\n/// Counts words.\nfn count(text: &str) -> HashMap<&str, usize> {\n    let mut counts = HashMap::new();\n    for word in text.split_whitespace() {\n        $0\n    }\n    counts\n}\n";
+
+fn open(threads: Option<usize>) -> LocalInfiller {
+    LocalInfiller::open(&LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads }).unwrap()
+}
+
+/// A request whose hole is where `$0` stands.
+fn request(text: &str, language: Language, extent: Extent) -> InfillRequest {
+    let caret = text.find("$0").unwrap();
+    let hole = Hole { byte_range: caret..caret, extent, max_tokens: None };
+    InfillRequest { text: text.replace("$0", ""), language, holes: vec![hole], seed: 7, candidates: 1 }
+}
+
+fn fill(engine: &LocalInfiller, request: &InfillRequest) -> Infill {
+    engine.infill(request, &Cancel::new(), &mut |_| {}).unwrap()
+}
+
+#[test]
+fn logits_are_those_of_the_reference() {
+    let recorded = std::fs::read(fixtures().join("nano/reference.safetensors")).unwrap();
+    let recorded = SafeTensors::deserialize(&recorded).unwrap();
+    for (expected, inputs) in [
+        ("logits_plain", &["prompt_ids", "canvas_ids"][..]),
+        ("logits_conditioned", &["prompt_ids", "canvas_ids", "self_conditioning_logits"]),
+    ] {
+        let views: HashMap<&str, TensorView<'_>> =
+            inputs.iter().map(|name| (*name, recorded.tensor(name).unwrap())).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let input = folder.path().join("in.safetensors");
+        std::fs::write(&input, safetensors::serialize(views, None).unwrap()).unwrap();
+        let got = run(&fixtures().join("nano"), &input, false, 2);
+        let got = floats(&SafeTensors::deserialize(&got).unwrap(), "logits");
+        let distance = relative_distance(&got, &floats(&recorded, expected));
+        assert!(distance < LOGITS_TOLERANCE, "{expected}: {distance:.2e}");
+    }
+}
+
+#[test]
+fn the_same_request_has_the_same_answer_on_any_number_of_threads() {
+    let request = InfillRequest { candidates: 3, ..request(RUST, Language::Rust, Extent::Line) };
+    let one = fill(&open(Some(1)), &request);
+    let three = fill(&open(Some(3)), &request);
+    assert_eq!(one.candidates, three.candidates);
+}
+
+#[test]
+fn what_was_asked_before_changes_no_answer() {
+    let engine = open(None);
+    let text = RUST.repeat(6).replace("$0", "");
+    let at = |caret: usize| {
+        let hole = Hole { byte_range: caret..caret, extent: Extent::Line, max_tokens: None };
+        InfillRequest { text: text.clone(), language: Language::Rust, holes: vec![hole], seed: 1, candidates: 1 }
+    };
+    let carets: Vec<usize> = text.match_indices('{').map(|(caret, _)| caret + 1).collect();
+    let mut reused = 0;
+    // There and back: prompts are extended on the way there, and cut on the way back.
+    for caret in carets.iter().chain(carets.iter().rev()) {
+        let warm = fill(&engine, &at(*caret));
+        let cold = fill(&open(None), &at(*caret));
+        assert_eq!(warm.candidates, cold.candidates, "at byte {caret}");
+        assert_eq!(cold.prompt.reused, 0);
+        reused += warm.prompt.reused;
+    }
+    assert!(reused > 0, "nothing was ever reused, so this test tests nothing");
+}
+
+#[test]
+fn a_typed_character_leaves_most_of_the_prompt_as_it_was() {
+    let engine = open(None);
+    let before = RUST.repeat(8).replace("$0", "*counts.entry(word).or_insert(0) += 1;");
+    let typed = "\nfn main() {\n    let text = std::env::args().nth(1).unwrap_or_default();\n    println!(";
+    let mut encoded = Vec::new();
+    for length in 0..=typed.len() {
+        let text = format!("{before}{}$0\n}}\n", &typed[..length]);
+        let prompt = fill(&engine, &request(&text, Language::Rust, Extent::Line)).prompt;
+        encoded.push(prompt.tokens - prompt.reused);
+    }
+    let first = encoded[0];
+    let later: usize = encoded[1..].iter().sum();
+    assert!(first > 300, "the prompt is too short to show anything: {first} tokens");
+    // Over the whole line of typing, what the typed text itself needs, and a margin for chunks that wait for it.
+    assert!(later <= typed.len(), "{later} tokens encoded again over {} keystrokes: {encoded:?}", typed.len());
+    assert!(encoded[1..].iter().filter(|count| **count == 0).count() * 10 > typed.len() * 9, "{encoded:?}");
+}
+
+#[test]
+fn a_line_fill_has_no_line_end_and_a_fill_has_the_documents_own() {
+    let engine = open(None);
+    for seed in 0..4 {
+        let line = InfillRequest { seed, ..request(RUST, Language::Rust, Extent::Line) };
+        assert!(!fill(&engine, &line).candidates[0].fills[0].contains(['\n', '\r']));
+        let block = InfillRequest { seed, ..request(&RUST.replace('\n', "\r\n"), Language::Rust, Extent::Block) };
+        let text = fill(&engine, &block).candidates.remove(0).fills.remove(0);
+        assert!(!text.replace("\r\n", "").contains(['\n', '\r']), "{text:?}");
+    }
+}
+
+#[test]
+fn steps_are_reported_and_candidates_differ() {
+    let request = InfillRequest { candidates: 4, ..request(RUST, Language::Rust, Extent::Block) };
+    let mut steps = [0; 4];
+    let infill = open(None)
+        .infill(&request, &Cancel::new(), &mut |step| {
+            steps[step.candidate] += 1;
+            assert_eq!(steps[step.candidate], step.index);
+            assert!(step.index <= step.limit && step.holes.len() == 1);
+            assert!(step.holes[0].iter().any(|piece| piece.settled));
+        })
+        .unwrap();
+    assert!(steps.iter().all(|count| *count > 0));
+    for (index, candidate) in infill.candidates.iter().enumerate() {
+        assert!((0.0..=1.0).contains(&candidate.confidence));
+        assert!(infill.candidates[..index].iter().all(|other| other.fills != candidate.fills));
+    }
+    assert!(infill.candidates.is_sorted_by(|a, b| a.confidence >= b.confidence));
+}
+
+#[test]
+fn cancelling_ends_the_request_within_a_step() {
+    let engine = open(None);
+    let cancel = Cancel::new();
+    let mut steps = 0;
+    let request = request(RUST, Language::Rust, Extent::Line);
+    let result = engine.infill(&request, &cancel, &mut |_| {
+        steps += 1;
+        cancel.cancel();
+    });
+    assert!(matches!(result, Err(Error::Cancelled)));
+    assert_eq!(steps, 1);
+    assert!(matches!(engine.infill(&request, &cancel, &mut |_| steps += 1), Err(Error::Cancelled)));
+    assert_eq!(steps, 1);
+    // And the engine is as good as new.
+    assert_eq!(fill(&engine, &request).candidates, fill(&open(None), &request).candidates);
+}
+
+#[test]
+fn several_holes_share_a_canvas() {
+    let text = "def area(width, height):\n    return \n\n\ndef volume(width, height, depth):\n    return \n";
+    let holes: Vec<Hole> = text
+        .match_indices("return ")
+        .map(|(start, found)| start + found.len())
+        .map(|caret| Hole { byte_range: caret..caret, extent: Extent::Line, max_tokens: Some(12) })
+        .collect();
+    let request =
+        InfillRequest { text: text.to_owned(), language: Language::Python, holes, seed: 3, candidates: 1 };
+    assert_eq!(fill(&open(None), &request).candidates[0].fills.len(), 2);
+}
+
+#[test]
+fn holes_that_make_no_sense_are_refused() {
+    let engine = open(None);
+    let hole = |start: usize, end: usize| Hole { byte_range: start..end, extent: Extent::Line, max_tokens: None };
+    let text = "let s = \"é\";\n".repeat(400);
+    for holes in [
+        vec![],
+        vec![hole(0, text.len() + 1)],
+        vec![hole(10, 10)],
+        vec![hole(4, 2)],
+        vec![hole(5, 8), hole(6, 9)],
+        vec![hole(0, 0), hole(text.len(), text.len())],
+    ] {
+        let request =
+            InfillRequest { text: text.clone(), language: Language::Rust, holes, seed: 0, candidates: 1 };
+        let error = engine.infill(&request, &Cancel::new(), &mut |_| {}).unwrap_err();
+        assert!(matches!(&error, Error::Request(reason) if !reason.is_empty()), "{error}");
+    }
+}
+
+#[test]
+fn unusual_documents_are_filled_too() {
+    let engine = open(None);
+    let long_line = format!("x = [{}$0]\n", "1, ".repeat(20_000));
+    let far = format!("{}\nfn last() {{\n    $0\n}}\n{}", RUST.replace("$0", "").repeat(400), "// end\n".repeat(4000));
+    for text in ["$0", "$0\n\n\n", "fn main() {$0", "\t\t$0\t\t", "日本語 $0 🦀", "\r\n$0\r\n", "\r$0\r", &long_line, &far] {
+        for extent in [Extent::Line, Extent::Block] {
+            let infill = fill(&engine, &request(text, Language::Rust, extent));
+            assert!(infill.prompt.tokens <= 1024 && infill.prompt.canvas_rows <= 128, "{:?}", infill.prompt);
+        }
+    }
+}
