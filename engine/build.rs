@@ -1,13 +1,17 @@
 //! Decides whether the small model is put into the program.
 //!
 //! It is, unless the environment variable `LACUNA_NO_EMBEDDED_MODEL` is set while building.
-#![expect(clippy::print_stdout, reason = "this is how a build script answers")]
 
 use std::path::Path;
 
 const VARIABLE: &str = "LACUNA_NO_EMBEDDED_MODEL";
 const FOLDER: &str = "../fixtures/nano";
-const FILES: [&str; 4] = ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"];
+const FILES: [&str; 4] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "model.safetensors",
+];
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(lacuna_embedded_model)");

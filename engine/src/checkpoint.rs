@@ -24,11 +24,11 @@ mod tests;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-pub(crate) use config::{LacunaConfig, ModelConfig, Noise};
+pub(crate) use config::{ModelConfig, Noise};
 pub(crate) use expected::{ENCODER, SHARED, expected_tensors};
 pub(crate) use generation::GenerationConfig;
 pub(crate) use object::one_line;
-pub(crate) use layers::{LayerConfig, LayerKind, Rope};
+pub(crate) use layers::{LayerConfig, LayerKind};
 pub(crate) use tensors::{Dtype, TensorView, WeightData};
 
 use store::TensorStore;

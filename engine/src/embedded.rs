@@ -6,14 +6,22 @@ use crate::checkpoint::Checkpoint;
 /// Opens the embedded model.
 #[cfg(lacuna_embedded_model)]
 pub(crate) fn open() -> Result<Checkpoint, Error> {
-    Checkpoint::from_static(files::CONFIG, files::GENERATION, files::TOKENIZER, files::TENSORS)
+    Checkpoint::from_static(
+        files::CONFIG,
+        files::GENERATION,
+        files::TOKENIZER,
+        files::TENSORS,
+    )
 }
 
 /// Says that there is none.
 #[cfg(not(lacuna_embedded_model))]
 pub(crate) fn open() -> Result<Checkpoint, Error> {
     let reason = "this program was built without it; give a checkpoint folder";
-    Err(Error::checkpoint(std::path::Path::new("embedded model"), reason))
+    Err(Error::checkpoint(
+        std::path::Path::new("embedded model"),
+        reason,
+    ))
 }
 
 #[cfg(lacuna_embedded_model)]

@@ -28,18 +28,27 @@ pub(crate) struct Tokenizer {
     bytes: Vec<Option<u32>>,
 }
 
-/// Something of everything that is easily lost: leading blanks, runs of blanks, line ends, and characters of
-/// one to four bytes, some of them unlikely to have a token of their own.
-const SAMPLE: &str = "  fn a(b: &str) -> c {\n\t\td += 1;  // é 字 😀 \u{e000}\r\n    }\n\n\n end ";
+/// Something of everything that is easily lost: blanks at the ends and in runs, line ends, capitals, characters
+/// with other forms, and ones of up to four bytes, some of them unlikely to have a token of their own.
+const SAMPLE: &str = "  fn A(b: &str) -> C {\n\t\td += 1;  // é e\u{301} ﬁ 字 😀 \u{e000}\u{200b}\r\n    }\n\n\n end ";
 
 impl Tokenizer {
     /// Reads a `tokenizer.json` for a model with so many tokens; `path` is for messages.
     pub(crate) fn from_json(path: &Path, json: &[u8], vocabulary: usize) -> Result<Self, Error> {
-        let unreadable = |error: tokenizers::Error| {
-            Error::checkpoint(path, format!("cannot be read as a tokenizer: {}", one_line(&error.to_string())))
+        let unreadable = |reason: String| {
+            Error::checkpoint(
+                path,
+                format!("cannot be read as a tokenizer: {}", one_line(&reason)),
+            )
         };
-        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(unreadable)?;
-        inner.with_truncation(None).map_err(unreadable)?;
+        // In two stages, because the library panics where its input is not JSON.
+        let json: serde_json::Value =
+            serde_json::from_slice(json).map_err(|error| unreadable(error.to_string()))?;
+        let mut inner: tokenizers::Tokenizer =
+            serde_json::from_value(json).map_err(|error| unreadable(error.to_string()))?;
+        inner
+            .with_truncation(None)
+            .map_err(|error| unreadable(error.to_string()))?;
         inner.with_padding(None);
         inner.set_encode_special_tokens(true);
         if let ModelWrapper::BPE(model) = inner.get_model()
@@ -68,8 +77,17 @@ impl Tokenizer {
             }
             starts.push(text.len());
         }
-        let bytes = (0..=u8::MAX).map(|byte| inner.token_to_id(&spelling.byte_token(byte))).collect();
-        let tokenizer = Self { inner, text, starts, special, is_special, bytes };
+        let bytes = (0..=u8::MAX)
+            .map(|byte| inner.token_to_id(&spelling.byte_token(byte)))
+            .collect();
+        let tokenizer = Self {
+            inner,
+            text,
+            starts,
+            special,
+            is_special,
+            bytes,
+        };
         tokenizer.check_lossless(path)?;
         Ok(tokenizer)
     }
@@ -78,12 +96,20 @@ impl Tokenizer {
         for byte in 0..=u8::MAX {
             // These never occur in UTF-8.
             let occurs = !matches!(byte, 0xc0 | 0xc1 | 0xf5..);
-            if occurs && self.bytes[usize::from(byte)].is_none_or(|id| self.token_bytes(id) != [byte]) {
-                return Err(Error::unsupported(path, format!("a tokenizer without a token for the byte {byte:#04x}")));
+            if occurs
+                && self.bytes[usize::from(byte)].is_none_or(|id| self.token_bytes(id) != [byte])
+            {
+                return Err(Error::unsupported(
+                    path,
+                    format!("a tokenizer without a token for the byte {byte:#04x}"),
+                ));
             }
         }
         if self.decode(&self.encode(SAMPLE)) != SAMPLE {
-            return Err(Error::unsupported(path, "a tokenizer that does not give text back unchanged"));
+            return Err(Error::unsupported(
+                path,
+                "a tokenizer that does not give text back unchanged",
+            ));
         }
         Ok(())
     }
@@ -101,7 +127,12 @@ impl Tokenizer {
             return ids.to_vec();
         }
         // A vocabulary may lead from plain text to a special token by way of its merges.
-        let spelled = |id| self.special.iter().find(|entry| *entry.1 == id).map_or("", |entry| entry.0);
+        let spelled = |id| {
+            self.special
+                .iter()
+                .find(|entry| *entry.1 == id)
+                .map_or("", |entry| entry.0)
+        };
         let plain = |id| match self.is_special(id) {
             true => self.byte_ids(spelled(id).as_bytes()).collect(),
             false => vec![id],
@@ -111,7 +142,9 @@ impl Tokenizer {
 
     fn byte_ids(&self, bytes: &[u8]) -> impl Iterator<Item = u32> {
         // All bytes of UTF-8 have a token; this was checked when the tokenizer was read.
-        bytes.iter().filter_map(|&byte| self.bytes[usize::from(byte)])
+        bytes
+            .iter()
+            .filter_map(|&byte| self.bytes[usize::from(byte)])
     }
 
     /// The text of one token, perhaps a part of a character. Special tokens, and ids that no token has, are empty.
@@ -125,7 +158,11 @@ impl Tokenizer {
 
     /// The text of a row of tokens. What is not UTF-8 is shown as replacement characters.
     pub(crate) fn decode(&self, ids: &[u32]) -> String {
-        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.token_bytes(id)).copied().collect();
+        let bytes: Vec<u8> = ids
+            .iter()
+            .flat_map(|&id| self.token_bytes(id))
+            .copied()
+            .collect();
         match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -146,15 +183,14 @@ impl Tokenizer {
     pub(crate) fn contains_newline(&self, id: u32) -> bool {
         self.token_bytes(id).contains(&b'\n')
     }
-
-    /// One more than the highest id. The model may have more rows than that.
-    pub(crate) fn vocab_size(&self) -> usize {
-        self.is_special.len()
-    }
 }
 
 /// Each token as the file spells it, by id.
-fn spellings(path: &Path, inner: &tokenizers::Tokenizer, vocabulary: usize) -> Result<Vec<Option<String>>, Error> {
+fn spellings(
+    path: &Path,
+    inner: &tokenizers::Tokenizer,
+    vocabulary: usize,
+) -> Result<Vec<Option<String>>, Error> {
     let mut entries: Vec<(String, u32)> = inner.get_vocab(true).into_iter().collect();
     entries.sort_unstable_by(|left, right| (left.1, &left.0).cmp(&(right.1, &right.0)));
     let mut spellings = Vec::new();
@@ -162,11 +198,15 @@ fn spellings(path: &Path, inner: &tokenizers::Tokenizer, vocabulary: usize) -> R
         let id = id as usize;
         if id >= vocabulary {
             let token = one_line(&token);
-            let reason = format!("gives token `{token}` the id {id}, but the model has {vocabulary} tokens");
+            let reason =
+                format!("gives token `{token}` the id {id}, but the model has {vocabulary} tokens");
             return Err(Error::checkpoint(path, reason));
         }
         if id < spellings.len() {
-            return Err(Error::checkpoint(path, format!("gives the id {id} to two tokens")));
+            return Err(Error::checkpoint(
+                path,
+                format!("gives the id {id} to two tokens"),
+            ));
         }
         spellings.resize(id + 1, None);
         spellings[id] = Some(token);

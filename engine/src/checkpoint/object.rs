@@ -21,11 +21,16 @@ impl Object {
     /// Parses a whole file.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         match serde_json::from_str(text) {
-            Ok(Value::Object(entries)) => {
-                Ok(Self { path: path.to_path_buf(), prefix: String::new(), entries })
-            }
+            Ok(Value::Object(entries)) => Ok(Self {
+                path: path.to_path_buf(),
+                prefix: String::new(),
+                entries,
+            }),
             Ok(_) => Err(Error::checkpoint(path, "is not a JSON object")),
-            Err(error) => Err(Error::checkpoint(path, format!("is not valid JSON: {}", one_line(&error.to_string())))),
+            Err(error) => Err(Error::checkpoint(
+                path,
+                format!("is not valid JSON: {}", one_line(&error.to_string())),
+            )),
         }
     }
 
@@ -60,7 +65,11 @@ impl Object {
             None => Ok(None),
             Some(Value::Object(entries)) => {
                 let prefix = format!("{}.", self.name(key));
-                Ok(Some(Self { path: self.path.clone(), prefix, entries }))
+                Ok(Some(Self {
+                    path: self.path.clone(),
+                    prefix,
+                    entries,
+                }))
             }
             Some(value) => Err(self.invalid(key, &value, "an object")),
         }
@@ -68,11 +77,17 @@ impl Object {
 
     /// A whole number from `least` to [`SIZE_LIMIT`]; `None` where it is null or absent.
     pub(super) fn optional_size(&mut self, key: &str, least: u64) -> Result<Option<usize>, Error> {
-        let Some(value) = self.take(key) else { return Ok(None) };
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
         match value.as_u64() {
             // The limit makes the conversion lossless on every platform.
             Some(number) if (least..=SIZE_LIMIT).contains(&number) => Ok(Some(number as usize)),
-            _ => Err(self.invalid(key, &value, &format!("a whole number from {least} to {SIZE_LIMIT}"))),
+            _ => Err(self.invalid(
+                key,
+                &value,
+                &format!("a whole number from {least} to {SIZE_LIMIT}"),
+            )),
         }
     }
 
@@ -88,7 +103,9 @@ impl Object {
         expected: &str,
         allowed: impl Fn(f64) -> bool,
     ) -> Result<Option<f64>, Error> {
-        let Some(value) = self.take(key) else { return Ok(None) };
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
         match value.as_f64() {
             Some(number) if allowed(number) => Ok(Some(number)),
             _ => Err(self.invalid(key, &value, expected)),
@@ -113,12 +130,18 @@ impl Object {
     }
 
     /// One token id or a list of them; `None` where it is null or absent.
-    pub(super) fn token_ids(&mut self, key: &str, vocabulary: usize) -> Result<Option<Vec<u32>>, Error> {
+    pub(super) fn token_ids(
+        &mut self,
+        key: &str,
+        vocabulary: usize,
+    ) -> Result<Option<Vec<u32>>, Error> {
         match self.take(key) {
             None => Ok(None),
-            Some(Value::Array(values)) => {
-                values.iter().map(|value| self.id_from(key, value, vocabulary)).collect::<Result<_, _>>().map(Some)
-            }
+            Some(Value::Array(values)) => values
+                .iter()
+                .map(|value| self.id_from(key, value, vocabulary))
+                .collect::<Result<_, _>>()
+                .map(Some),
             Some(value) => Ok(Some(vec![self.id_from(key, &value, vocabulary)?])),
         }
     }
@@ -128,7 +151,13 @@ impl Object {
             .as_u64()
             .and_then(|id| u32::try_from(id).ok())
             .filter(|&id| (id as usize) < vocabulary)
-            .ok_or_else(|| self.invalid(key, value, &format!("a token id below the vocabulary's {vocabulary}")))
+            .ok_or_else(|| {
+                self.invalid(
+                    key,
+                    value,
+                    &format!("a token id below the vocabulary's {vocabulary}"),
+                )
+            })
     }
 
     /// Leaves keys aside that do not bear on the arithmetic.
@@ -161,7 +190,11 @@ impl Object {
 
     /// A value is not of the form that its key asks for.
     pub(super) fn invalid(&self, key: &str, value: &Value, expected: &str) -> Error {
-        self.refuse(format!("{} is {}, not {expected}", self.name(key), show(value)))
+        self.refuse(format!(
+            "{} is {}, not {expected}",
+            self.name(key),
+            show(value)
+        ))
     }
 
     /// A key, or this value of it, stands for something that this engine does not do.

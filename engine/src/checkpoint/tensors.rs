@@ -1,6 +1,5 @@
 //! Tensors as numbers, wherever their bytes lie.
 
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use bytemuck::AnyBitPattern;
@@ -44,7 +43,7 @@ pub(crate) enum WeightData<'a> {
     F16(&'a [f16]),
 }
 
-impl<'a> WeightData<'a> {
+impl WeightData<'_> {
     /// How many numbers there are.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -54,19 +53,14 @@ impl<'a> WeightData<'a> {
         }
     }
 
-    /// The numbers in a range, as they are stored.
-    pub(crate) fn slice(&self, range: Range<usize>) -> WeightData<'a> {
+    /// Row `row` of a matrix with that many columns, or one matrix of a stack with that many numbers in each.
+    pub(crate) fn row(&self, row: usize, columns: usize) -> Self {
+        let range = row * columns..(row + 1) * columns;
         match self {
-            Self::F32(values) => WeightData::F32(&values[range]),
-            Self::Bf16(values) => WeightData::Bf16(&values[range]),
-            Self::F16(values) => WeightData::F16(&values[range]),
+            Self::F32(values) => Self::F32(&values[range]),
+            Self::Bf16(values) => Self::Bf16(&values[range]),
+            Self::F16(values) => Self::F16(&values[range]),
         }
-    }
-
-    /// Runs of `length` numbers, one after another: the rows of a matrix, or the matrices of a stack. `length` is
-    /// not 0 and divides the whole.
-    pub(crate) fn chunks(self, length: usize) -> impl Iterator<Item = WeightData<'a>> {
-        (0..self.len() / length).map(move |index| self.slice(index * length..(index + 1) * length))
     }
 }
 
@@ -81,20 +75,20 @@ impl TensorView<'_> {
     /// Whether no element is infinite or not a number.
     pub(crate) fn check_finite(&self) -> bool {
         match self.data {
-            WeightData::F32(values) => {
-                all_chunks(values, |chunk| !any(chunk, |value| value.to_bits() & 0x7f80_0000 == 0x7f80_0000))
-            }
-            WeightData::Bf16(values) => {
-                all_chunks(values, |chunk| !any(chunk, |value| value.to_bits() & 0x7f80 == 0x7f80))
-            }
-            WeightData::F16(values) => {
-                all_chunks(values, |chunk| !any(chunk, |value| value.to_bits() & 0x7c00 == 0x7c00))
-            }
+            WeightData::F32(values) => all_chunks(values, |chunk| {
+                !any(chunk, |value| value.to_bits() & 0x7f80_0000 == 0x7f80_0000)
+            }),
+            WeightData::Bf16(values) => all_chunks(values, |chunk| {
+                !any(chunk, |value| value.to_bits() & 0x7f80 == 0x7f80)
+            }),
+            WeightData::F16(values) => all_chunks(values, |chunk| {
+                !any(chunk, |value| value.to_bits() & 0x7c00 == 0x7c00)
+            }),
         }
     }
 
     /// All elements, widened.
-    pub(crate) fn to_f32(&self) -> Vec<f32> {
+    pub(crate) fn to_f32(self) -> Vec<f32> {
         match self.data {
             WeightData::F32(values) => values.to_vec(),
             WeightData::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
@@ -112,13 +106,18 @@ fn all_chunks<T: Sync>(values: &[T], test: impl Fn(&[T]) -> bool + Send + Sync) 
 
 /// Whether the test holds for any value. Every value is tested, because a loop without an exit is vectorised.
 fn any<T: Copy>(values: &[T], test: impl Fn(T) -> bool) -> bool {
-    values.iter().fold(false, |found, &value| found | test(value))
+    values
+        .iter()
+        .fold(false, |found, &value| found | test(value))
 }
 
 /// Bytes as numbers: in place where they are aligned, else in a copy made once.
 ///
 /// `bytes` holds a whole number of elements.
-pub(super) fn numbers<'a, T: AnyBitPattern>(bytes: &'a [u8], copy: &'a OnceLock<Box<[u32]>>) -> &'a [T] {
+pub(super) fn numbers<'a, T: AnyBitPattern>(
+    bytes: &'a [u8],
+    copy: &'a OnceLock<Box<[u32]>>,
+) -> &'a [T] {
     if let Ok(numbers) = bytemuck::try_cast_slice(bytes) {
         return numbers;
     }

@@ -3,8 +3,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::message;
-use crate::checkpoint::sample::config;
-use crate::checkpoint::{GenerationConfig, LacunaConfig, LayerKind, ModelConfig, Noise};
+use crate::checkpoint::config::LacunaConfig;
+use crate::checkpoint::layers::Rope;
+use crate::checkpoint::sample::{self, config};
+use crate::checkpoint::{GenerationConfig, LayerKind, ModelConfig, Noise};
 
 fn parse(config: &Value) -> ModelConfig {
     ModelConfig::parse(Path::new("config.json"), &config.to_string()).expect("valid")
@@ -12,7 +14,10 @@ fn parse(config: &Value) -> ModelConfig {
 
 fn refusal(config: &Value) -> String {
     let result = ModelConfig::parse(Path::new("config.json"), &config.to_string());
-    message(result, Path::new("-")).strip_prefix("config.json: ").expect("the file is named").to_owned()
+    message(result, Path::new("elsewhere"))
+        .strip_prefix("config.json: ")
+        .expect("the file is named")
+        .to_owned()
 }
 
 /// The sample with one key of its text_config changed.
@@ -23,32 +28,65 @@ fn with(key: &str, value: Value) -> Value {
 }
 
 fn without(mut config: Value, key: &str) -> Value {
-    config["text_config"].as_object_mut().expect("an object").remove(key).expect("the key was there");
+    config["text_config"]
+        .as_object_mut()
+        .expect("an object")
+        .remove(key)
+        .expect("the key was there");
     config
 }
 
 /// Head size and key-value heads of each layer.
 fn heads(config: &ModelConfig) -> Vec<(usize, usize)> {
-    config.layers.iter().map(|layer| (layer.head_dim, layer.kv_heads)).collect()
+    config
+        .layers
+        .iter()
+        .map(|layer| (layer.head_dim, layer.kv_heads))
+        .collect()
 }
 
-fn rope(theta: f64, angles: usize) -> crate::checkpoint::Rope {
-    crate::checkpoint::Rope { theta, angles, factor: 1.0 }
+fn rope(theta: f64, angles: usize) -> Rope {
+    Rope {
+        theta,
+        angles,
+        factor: 1.0,
+    }
 }
 
 #[test]
 fn reads_the_sample() {
     let config = parse(&config());
-    assert_eq!((config.vocab_size, config.hidden, config.mlp_intermediate), (24, 8, 12));
-    assert_eq!((config.experts, config.experts_per_token, config.expert_intermediate), (4, 2, 6));
+    assert_eq!(
+        (config.vocab_size, config.hidden, config.mlp_intermediate),
+        (24, 8, 12)
+    );
+    assert_eq!(
+        (
+            config.experts,
+            config.experts_per_token,
+            config.expert_intermediate
+        ),
+        (4, 2, 6)
+    );
     assert_eq!((config.rms_norm_eps, config.logit_soft_cap), (1e-6, 30.0));
     assert_eq!((config.canvas_length, config.max_positions), (16, 128));
-    assert_eq!((config.pad_token_id, config.bos_token_id), (Some(0), Some(2)));
+    assert_eq!(
+        (config.pad_token_id, config.bos_token_id),
+        (Some(0), Some(2))
+    );
     assert_eq!(config.eos_token_ids, [1]);
     assert_eq!(config.lacuna, LacunaConfig::default());
-    let [sliding, _, full] = &config.layers[..] else { panic!("{:?}", config.layers) };
-    assert_eq!((sliding.kind, full.kind), (LayerKind::Sliding { window: 6 }, LayerKind::Full));
-    assert_eq!((sliding.shares_key_as_value, full.shares_key_as_value), (false, true));
+    let [sliding, _, full] = &config.layers[..] else {
+        panic!("{:?}", config.layers)
+    };
+    assert_eq!(
+        (sliding.kind, full.kind),
+        (LayerKind::Sliding { window: 6 }, LayerKind::Full)
+    );
+    assert_eq!(
+        (sliding.shares_key_as_value, full.shares_key_as_value),
+        (false, true)
+    );
     assert_eq!((sliding.rope, full.rope), (rope(1e4, 2), rope(1e6, 1)));
     assert_eq!(heads(&config), [(4, 2), (4, 2), (8, 1)]);
 }
@@ -70,7 +108,9 @@ fn the_published_model_has_its_published_size() {
         "vision_config": {"model_type": "gemma4_vision"}
     });
     let config = parse(&published);
-    let full: Vec<usize> = (0..30).filter(|&index| config.layers[index].kind == LayerKind::Full).collect();
+    let full: Vec<usize> = (0..30)
+        .filter(|&index| config.layers[index].kind == LayerKind::Full)
+        .collect();
     assert_eq!(full, [5, 11, 17, 23, 29]);
     assert_eq!(config.layers[5].rope, rope(1e6, 64));
     // 1047 tensors less those for images, 51.6 GB in two bytes each.
@@ -80,20 +120,34 @@ fn the_published_model_has_its_published_size() {
 
 #[test]
 fn absent_head_sizes_of_full_layers_take_the_defaults() {
-    let config = parse(&without(without(config(), "global_head_dim"), "num_global_key_value_heads"));
+    let config = parse(&without(
+        without(config(), "global_head_dim"),
+        "num_global_key_value_heads",
+    ));
     assert_eq!(heads(&config), [(4, 2), (4, 2), (512, 2)]);
     assert_eq!(
         refusal(&with("global_head_dim", json!(null))),
         "text_config.global_head_dim is missing or null"
     );
-    assert_eq!(heads(&parse(&with("num_global_key_value_heads", json!(null))))[2], (8, 2));
+    assert_eq!(
+        heads(&parse(&with("num_global_key_value_heads", json!(null))))[2],
+        (8, 2)
+    );
 }
 
 #[test]
 fn per_layer_overrides_replace_the_global_keys() {
     let second = |overrides: Value| with("per_layer_config", overrides);
-    assert_eq!(heads(&parse(&second(json!({"2": {"head_dim": 16, "num_key_value_heads": 1}}))))[2], (16, 1));
-    assert_eq!(heads(&parse(&second(json!({"02": {"head_dim": 16}}))))[2], (16, 2));
+    assert_eq!(
+        heads(&parse(&second(
+            json!({"2": {"head_dim": 16, "num_key_value_heads": 1}})
+        )))[2],
+        (16, 1)
+    );
+    assert_eq!(
+        heads(&parse(&second(json!({"02": {"head_dim": 16}}))))[2],
+        (16, 2)
+    );
     // Without overrides a full layer is like the others, and the global keys do not count.
     assert_eq!(heads(&parse(&second(json!({}))))[2], (4, 2));
     assert_eq!(heads(&parse(&second(json!(null))))[2], (4, 2));
@@ -102,13 +156,34 @@ fn per_layer_overrides_replace_the_global_keys() {
     assert_eq!(heads(&parse(&second(sliding))), [(6, 2), (6, 2), (4, 2)]);
 
     let cases = [
-        (json!({"0": {"head_dim": 6}}), "text_config.per_layer_config gives the sliding_attention layers different heads"),
-        (json!({"3": {"head_dim": 6}}), "text_config.per_layer_config.3 is not the index of one of the 3 layers"),
-        (json!({"-1": {}}), "text_config.per_layer_config.-1 is not the index of one of the 3 layers"),
-        (json!({"": {}}), "text_config.per_layer_config. is not the index of one of the 3 layers"),
-        (json!({"2": {}, "02": {}}), "text_config.per_layer_config names layer 2 twice"),
-        (json!({"2": 5}), "text_config.per_layer_config.2 is 5, not an object"),
-        (json!({"2": {"sliding_window": 9}}), "not supported: text_config.per_layer_config.2.sliding_window = 9"),
+        (
+            json!({"0": {"head_dim": 6}}),
+            "text_config.per_layer_config gives the sliding_attention layers different heads",
+        ),
+        (
+            json!({"3": {"head_dim": 6}}),
+            "text_config.per_layer_config.3 is not the index of one of the 3 layers",
+        ),
+        (
+            json!({"-1": {}}),
+            "text_config.per_layer_config.-1 is not the index of one of the 3 layers",
+        ),
+        (
+            json!({"": {}}),
+            "text_config.per_layer_config. is not the index of one of the 3 layers",
+        ),
+        (
+            json!({"2": {}, "02": {}}),
+            "text_config.per_layer_config names layer 2 twice",
+        ),
+        (
+            json!({"2": 5}),
+            "text_config.per_layer_config.2 is 5, not an object",
+        ),
+        (
+            json!({"2": {"sliding_window": 9}}),
+            "not supported: text_config.per_layer_config.2.sliding_window = 9",
+        ),
     ];
     for (overrides, expected) in cases {
         assert_eq!(refusal(&second(overrides)), expected);
@@ -118,7 +193,11 @@ fn per_layer_overrides_replace_the_global_keys() {
 #[test]
 fn the_last_layer_is_full_whatever_the_list_says() {
     let kinds = |config: &ModelConfig| -> Vec<bool> {
-        config.layers.iter().map(|layer| layer.kind == LayerKind::Full).collect()
+        config
+            .layers
+            .iter()
+            .map(|layer| layer.kind == LayerKind::Full)
+            .collect()
     };
     let sliding = "sliding_attention";
     let config = parse(&with("layer_types", json!([sliding, sliding, sliding])));
@@ -126,7 +205,10 @@ fn the_last_layer_is_full_whatever_the_list_says() {
     assert_eq!(heads(&config)[2], (8, 1));
     let mut deep = with("layer_types", json!(null));
     deep["text_config"]["num_hidden_layers"] = json!(8);
-    assert_eq!(kinds(&parse(&deep)), [false, false, false, false, false, true, false, true]);
+    assert_eq!(
+        kinds(&parse(&deep)),
+        [false, false, false, false, false, true, false, true]
+    );
 }
 
 #[test]
@@ -137,10 +219,20 @@ fn rotation_is_read_by_kind_of_layer() {
     });
     let config = parse(&with("rope_parameters", parameters.clone()));
     assert_eq!(config.layers[0].rope, rope(500.0, 2));
-    assert_eq!(config.layers[2].rope, crate::checkpoint::Rope { theta: 2e5, angles: 2, factor: 8.0 });
+    assert_eq!(
+        config.layers[2].rope,
+        Rope {
+            theta: 2e5,
+            angles: 2,
+            factor: 8.0
+        }
+    );
     let frequencies = config.layers[2].inverse_frequencies();
     assert_eq!(frequencies.len(), 4);
-    assert_eq!((frequencies[0], &frequencies[2..]), (0.125, &[0.0, 0.0][..]));
+    assert_eq!(
+        (frequencies[0], &frequencies[2..]),
+        (0.125, &[0.0, 0.0][..])
+    );
     assert!((frequencies[1] - 2e5f32.powf(-0.25) / 8.0).abs() < 1e-9);
 
     let spoil = |kind: &str, key: &str, value: Value| {
@@ -149,16 +241,31 @@ fn rotation_is_read_by_kind_of_layer() {
         refusal(&with("rope_parameters", parameters))
     };
     let full = "text_config.rope_parameters.full_attention";
-    assert_eq!(spoil("full_attention", "rope_type", json!("yarn")), format!("not supported: {full}.rope_type = \"yarn\""));
-    assert_eq!(spoil("full_attention", "rope_theta", json!(null)), format!("{full}.rope_theta is missing or null"));
-    assert_eq!(spoil("full_attention", "beta_fast", json!(1)), format!("not supported: {full}.beta_fast = 1"));
+    assert_eq!(
+        spoil("full_attention", "rope_type", json!("yarn")),
+        format!("not supported: {full}.rope_type = \"yarn\"")
+    );
+    assert_eq!(
+        spoil("full_attention", "rope_theta", json!(null)),
+        format!("{full}.rope_theta is missing or null")
+    );
+    assert_eq!(
+        spoil("full_attention", "beta_fast", json!(1)),
+        format!("not supported: {full}.beta_fast = 1")
+    );
     assert_eq!(
         spoil("full_attention", "partial_rotary_factor", json!(1.5)),
         format!("{full}.partial_rotary_factor is 1.5, not a number from 0 to 1")
     );
-    assert!(spoil("sliding_attention", "partial_rotary_factor", json!(0.5)).contains("turns the whole head"));
+    assert!(
+        spoil("sliding_attention", "partial_rotary_factor", json!(0.5))
+            .contains("turns the whole head")
+    );
     let one = json!({"sliding_attention": {"rope_theta": 1e4}});
-    assert_eq!(refusal(&with("rope_parameters", one)), format!("{full} is missing or null"));
+    assert_eq!(
+        refusal(&with("rope_parameters", one)),
+        format!("{full} is missing or null")
+    );
     assert_eq!(
         refusal(&with("rope_parameters", json!({"rope_theta": 1e4}))),
         "not supported: text_config.rope_parameters.rope_theta = 10000.0"
@@ -166,7 +273,7 @@ fn rotation_is_read_by_kind_of_layer() {
 }
 
 #[test]
-fn a_required_key_has_no_default() {
+fn a_key_that_shapes_a_tensor_has_no_default() {
     for key in [
         "vocab_size",
         "hidden_size",
@@ -175,17 +282,34 @@ fn a_required_key_has_no_default() {
         "num_attention_heads",
         "num_key_value_heads",
         "head_dim",
-        "rms_norm_eps",
-        "sliding_window",
         "num_experts",
         "top_k_experts",
         "moe_intermediate_size",
     ] {
-        assert_eq!(refusal(&without(config(), key)), format!("text_config.{key} is missing or null"));
-        assert_eq!(refusal(&with(key, json!(null))), format!("text_config.{key} is missing or null"));
+        assert_eq!(
+            refusal(&without(config(), key)),
+            format!("text_config.{key} is missing or null")
+        );
+        assert_eq!(
+            refusal(&with(key, json!(null))),
+            format!("text_config.{key} is missing or null")
+        );
     }
-    let mut bare = config();
-    bare.as_object_mut().expect("an object").remove("text_config");
+    // What does not shape a tensor takes the reference implementation's default; a null is none.
+    let config = parse(&without(
+        without(config(), "rms_norm_eps"),
+        "sliding_window",
+    ));
+    assert_eq!(config.rms_norm_eps, 1e-6);
+    assert_eq!(config.layers[0].kind, LayerKind::Sliding { window: 512 });
+    assert_eq!(
+        refusal(&with("sliding_window", json!(null))),
+        "text_config.sliding_window is missing or null"
+    );
+    let mut bare = sample::config();
+    bare.as_object_mut()
+        .expect("an object")
+        .remove("text_config");
     assert_eq!(refusal(&bare), "text_config is missing or null");
 }
 
@@ -193,35 +317,125 @@ fn a_required_key_has_no_default() {
 fn hostile_values_are_refused() {
     let huge = json!(1u64 << 40);
     let cases = [
-        ("vocab_size", json!(0), "text_config.vocab_size is 0, not a whole number from 1 to 16777216"),
-        ("hidden_size", huge, "text_config.hidden_size is 1099511627776, not a whole number from 1 to 16777216"),
-        ("hidden_size", json!(-8), "text_config.hidden_size is -8, not a whole number from 1 to 16777216"),
-        ("hidden_size", json!(8.5), "text_config.hidden_size is 8.5, not a whole number from 1 to 16777216"),
-        ("hidden_size", json!("8"), "text_config.hidden_size is \"8\", not a whole number from 1 to 16777216"),
-        ("num_hidden_layers", json!(5000), "text_config.num_hidden_layers is 5000, more than 4096"),
-        ("num_hidden_layers", json!(4), "text_config.layer_types names 3 layers, but text_config.num_hidden_layers is 4"),
-        ("layer_types", json!("all"), "text_config.layer_types is \"all\", not a list"),
-        ("layer_types", json!(["a", "b", "c"]), "not supported: text_config.layer_types = \"a\""),
-        ("num_key_value_heads", json!(3), "4 attention heads cannot share 3 key-value heads evenly"),
-        ("head_dim", json!(5), "a head of 5 is odd, and cannot be rotated by halves"),
-        ("head_dim", json!(16_777_216), "4 attention heads of 16777216 are too many to be meant"),
-        ("top_k_experts", json!(5), "text_config.top_k_experts is 5, but there are 4 experts"),
-        ("sliding_window", json!(1), "text_config.sliding_window is 1, not a whole number from 2 to 16777216"),
-        ("rms_norm_eps", json!(0), "text_config.rms_norm_eps is 0, not a number above 0 and below 1"),
-        ("rms_norm_eps", json!(1e-300), "text_config.rms_norm_eps is 1e-300, not a number above 0 and below 1"),
-        ("final_logit_softcapping", json!(0), "text_config.final_logit_softcapping is 0, not a number above 0"),
-        ("final_logit_softcapping", json!(null), "text_config.final_logit_softcapping is missing or null"),
-        ("bos_token_id", json!(24), "text_config.bos_token_id is 24, not a token id below the vocabulary's 24"),
-        ("eos_token_id", json!([1, -1]), "text_config.eos_token_id is -1, not a token id below the vocabulary's 24"),
+        (
+            "vocab_size",
+            json!(0),
+            "text_config.vocab_size is 0, not a whole number from 1 to 16777216",
+        ),
+        (
+            "hidden_size",
+            huge,
+            "text_config.hidden_size is 1099511627776, not a whole number from 1 to 16777216",
+        ),
+        (
+            "hidden_size",
+            json!(-8),
+            "text_config.hidden_size is -8, not a whole number from 1 to 16777216",
+        ),
+        (
+            "hidden_size",
+            json!(8.5),
+            "text_config.hidden_size is 8.5, not a whole number from 1 to 16777216",
+        ),
+        (
+            "hidden_size",
+            json!("8"),
+            "text_config.hidden_size is \"8\", not a whole number from 1 to 16777216",
+        ),
+        (
+            "num_hidden_layers",
+            json!(5000),
+            "text_config.num_hidden_layers is 5000, more than 4096",
+        ),
+        (
+            "num_hidden_layers",
+            json!(4),
+            "text_config.layer_types names 3 layers, but text_config.num_hidden_layers is 4",
+        ),
+        (
+            "layer_types",
+            json!("all"),
+            "text_config.layer_types is \"all\", not a list",
+        ),
+        (
+            "layer_types",
+            json!(["a", "b", "c"]),
+            "not supported: text_config.layer_types = \"a\"",
+        ),
+        (
+            "num_key_value_heads",
+            json!(3),
+            "4 attention heads cannot share 3 key-value heads evenly",
+        ),
+        (
+            "head_dim",
+            json!(5),
+            "a head of 5 is odd, and cannot be rotated by halves",
+        ),
+        (
+            "head_dim",
+            json!(16_777_216),
+            "4 attention heads of 16777216 are too many to be meant",
+        ),
+        (
+            "top_k_experts",
+            json!(5),
+            "text_config.top_k_experts is 5, but there are 4 experts",
+        ),
+        (
+            "sliding_window",
+            json!(1),
+            "text_config.sliding_window is 1, not a whole number from 2 to 16777216",
+        ),
+        (
+            "rms_norm_eps",
+            json!(0),
+            "text_config.rms_norm_eps is 0, not a number above 0 and below 1",
+        ),
+        (
+            "rms_norm_eps",
+            json!(1e-300),
+            "text_config.rms_norm_eps is 1e-300, not a number above 0 and below 1",
+        ),
+        (
+            "final_logit_softcapping",
+            json!(0),
+            "text_config.final_logit_softcapping is 0, not a number above 0",
+        ),
+        (
+            "final_logit_softcapping",
+            json!(null),
+            "text_config.final_logit_softcapping is missing or null",
+        ),
+        (
+            "bos_token_id",
+            json!(24),
+            "text_config.bos_token_id is 24, not a token id below the vocabulary's 24",
+        ),
+        (
+            "eos_token_id",
+            json!([1, -1]),
+            "text_config.eos_token_id is -1, not a token id below the vocabulary's 24",
+        ),
     ];
     for (key, value, expected) in cases {
         assert_eq!(refusal(&with(key, value)), expected);
     }
     let mut large = config();
-    for key in ["vocab_size", "hidden_size", "num_experts", "moe_intermediate_size", "intermediate_size"] {
+    for key in [
+        "vocab_size",
+        "hidden_size",
+        "num_experts",
+        "moe_intermediate_size",
+        "intermediate_size",
+    ] {
         large["text_config"][key] = json!(1 << 24);
     }
-    assert!(refusal(&large).ends_with("parameters, which cannot be meant"), "{}", refusal(&large));
+    assert!(
+        refusal(&large).ends_with("parameters, which cannot be meant"),
+        "{}",
+        refusal(&large)
+    );
 }
 
 #[test]
@@ -250,7 +464,10 @@ fn what_is_not_implemented_is_refused_by_name() {
     assert_eq!(refusal(&top), "not supported: model_type = \"gemma4\"");
     let mut top = config();
     top["quantization_config"] = json!({"quant_method": "compressed-tensors"});
-    assert_eq!(refusal(&top), "not supported: quantization_config.quant_method = \"compressed-tensors\"");
+    assert_eq!(
+        refusal(&top),
+        "not supported: quantization_config.quant_method = \"compressed-tensors\""
+    );
     let mut top = config();
     top["dtype"] = json!("int8");
     assert_eq!(refusal(&top), "not supported: dtype = \"int8\"");
@@ -261,7 +478,10 @@ fn a_message_stays_on_one_line() {
     let mut top = config();
     top["a\nb\u{2028}c"] = json!("x".repeat(1000));
     let refusal = refusal(&top);
-    assert!(refusal.starts_with("not supported: a\\nb\\u{2028}c = \"xxx"), "{refusal}");
+    assert!(
+        refusal.starts_with("not supported: a\\nb\\u{2028}c = \"xxx"),
+        "{refusal}"
+    );
     assert!(refusal.ends_with('…') && refusal.len() < 250, "{refusal}");
 }
 
@@ -280,11 +500,23 @@ fn the_lacuna_key_is_read_strictly() {
     };
     assert_eq!(parse(&with(full)).lacuna, expected);
     assert_eq!(parse(&with(json!({}))).lacuna, LacunaConfig::default());
-    assert_eq!(parse(&with(json!({"noise": "uniform"}))).lacuna.noise, Noise::Uniform);
+    assert_eq!(
+        parse(&with(json!({"noise": "uniform"}))).lacuna.noise,
+        Noise::Uniform
+    );
     let cases = [
-        (json!({"noise": "absorbing"}), "lacuna.mask_token_id is missing or null"),
-        (json!({"noise": "gaussian"}), "not supported: lacuna.noise = \"gaussian\""),
-        (json!({"mask_token_id": 4}), "lacuna.mask_token_id is given, but lacuna.noise is not \"absorbing\""),
+        (
+            json!({"noise": "absorbing"}),
+            "lacuna.mask_token_id is missing or null",
+        ),
+        (
+            json!({"noise": "gaussian"}),
+            "not supported: lacuna.noise = \"gaussian\"",
+        ),
+        (
+            json!({"mask_token_id": 4}),
+            "lacuna.mask_token_id is given, but lacuna.noise is not \"absorbing\"",
+        ),
         (
             json!({"noise": "absorbing", "mask_token_id": 24}),
             "lacuna.mask_token_id is 24, not a token id below the vocabulary's 24",
@@ -293,8 +525,14 @@ fn the_lacuna_key_is_read_strictly() {
             json!({"noise": "absorbing", "mask_token_id": 4, "delete_token_id": 4}),
             "lacuna.delete_token_id and lacuna.mask_token_id are the same",
         ),
-        (json!({"layout_version": 2}), "not supported: lacuna.layout_version = 2"),
-        (json!({"layout_versoin": 1}), "not supported: lacuna.layout_versoin = 1"),
+        (
+            json!({"layout_version": 2}),
+            "not supported: lacuna.layout_version = 2",
+        ),
+        (
+            json!({"layout_versoin": 1}),
+            "not supported: lacuna.layout_versoin = 1",
+        ),
         (json!("uniform"), "lacuna is \"uniform\", not an object"),
     ];
     for (lacuna, expected) in cases {
@@ -306,7 +544,12 @@ mod generation {
     use super::*;
 
     fn parse(text: &Value) -> Result<GenerationConfig, crate::Error> {
-        GenerationConfig::parse(Path::new("generation_config.json"), &text.to_string(), 24, &[1])
+        GenerationConfig::parse(
+            Path::new("generation_config.json"),
+            &text.to_string(),
+            24,
+            &[1],
+        )
     }
 
     #[test]
@@ -351,21 +594,54 @@ mod generation {
     #[test]
     fn senseless_values_are_refused() {
         let cases = [
-            (json!({"max_denoising_steps": 0}), "max_denoising_steps is 0, not a whole number from 1 to 16777216"),
-            (json!({"t_min": -0.1}), "t_min is -0.1, not a number from 0 to 1e6"),
-            (json!({"t_min": 0.9}), "t_min 0.9 and t_max 0.8 do not make a falling row of temperatures above 0"),
-            (json!({"t_min": 0, "t_max": 1e-9}), "t_min 0 and t_max 0.000000001 do not make a falling row of temperatures above 0"),
-            (json!({"confidence_threshold": 0}), "confidence_threshold is 0, not a number above 0"),
-            (json!({"stability_threshold": -1}), "stability_threshold is -1, not a whole number from 0 to 16777216"),
-            (json!({"sampler_config": {}}), "sampler_config.entropy_bound is missing or null"),
-            (json!({"sampler_config": {"entropy_bound": 0}}), "sampler_config.entropy_bound is 0, not a number above 0"),
-            (json!({"sampler_config": {"entropy_bound": 1e300}}), "sampler_config.entropy_bound is 1e+300, not a number above 0"),
-            (json!({"sampler_config": {"entropy_bound": 1, "_cls_name": "Other"}}), "not supported: sampler_config._cls_name = \"Other\""),
-            (json!({"eos_token_id": [24]}), "eos_token_id is 24, not a token id below the vocabulary's 24"),
+            (
+                json!({"max_denoising_steps": 0}),
+                "max_denoising_steps is 0, not a whole number from 1 to 16777216",
+            ),
+            (
+                json!({"t_min": -0.1}),
+                "t_min is -0.1, not a number from 0 to 1e6",
+            ),
+            (
+                json!({"t_min": 0.9}),
+                "t_min 0.9 and t_max 0.8 do not make a falling row of temperatures above 0",
+            ),
+            (
+                json!({"t_min": 0, "t_max": 1e-9}),
+                "t_min 0 and t_max 0.000000001 do not make a falling row of temperatures above 0",
+            ),
+            (
+                json!({"confidence_threshold": 0}),
+                "confidence_threshold is 0, not a number above 0",
+            ),
+            (
+                json!({"stability_threshold": -1}),
+                "stability_threshold is -1, not a whole number from 0 to 16777216",
+            ),
+            (
+                json!({"sampler_config": {}}),
+                "sampler_config.entropy_bound is missing or null",
+            ),
+            (
+                json!({"sampler_config": {"entropy_bound": 0}}),
+                "sampler_config.entropy_bound is 0, not a number above 0",
+            ),
+            (
+                json!({"sampler_config": {"entropy_bound": 1e300}}),
+                "sampler_config.entropy_bound is 1e+300, not a number above 0",
+            ),
+            (
+                json!({"sampler_config": {"entropy_bound": 1, "_cls_name": "Other"}}),
+                "not supported: sampler_config._cls_name = \"Other\"",
+            ),
+            (
+                json!({"eos_token_id": [24]}),
+                "eos_token_id is 24, not a token id below the vocabulary's 24",
+            ),
             (json!({"temperature": 1}), "not supported: temperature = 1"),
         ];
         for (text, expected) in cases {
-            let message = message(parse(&text), Path::new("-"));
+            let message = message(parse(&text), Path::new("elsewhere"));
             assert_eq!(message, format!("generation_config.json: {expected}"));
         }
     }

@@ -23,7 +23,10 @@ enum Change {
 fn change() -> impl Strategy<Value = Change> {
     let place = 0.0..1.0;
     // Bytes that mean something to JSON, and any others.
-    let byte = prop_oneof![prop::sample::select(b"{}[]\",:0123456789-.eE\\ntf \n".to_vec()), any::<u8>()];
+    let byte = prop_oneof![
+        prop::sample::select(b"{}[]\",:0123456789-.eE\\ntf \n".to_vec()),
+        any::<u8>()
+    ];
     prop_oneof![
         4 => (place.clone(), byte.clone()).prop_map(|(place, byte)| Change::Set(place, byte)),
         2 => (place.clone(), byte).prop_map(|(place, byte)| Change::Insert(place, byte)),
@@ -69,7 +72,10 @@ fn answer(folder: &Path) -> Result<(), TestCaseError> {
     });
     if let Err(error) = read {
         let line = error.to_string();
-        prop_assert!(!line.trim().is_empty() && !line.contains(['\n', '\r']), "{line:?}");
+        prop_assert!(
+            !line.trim().is_empty() && !line.contains(['\n', '\r']),
+            "{line:?}"
+        );
     }
     Ok(())
 }
@@ -86,7 +92,8 @@ fn any_value() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(|value| json!(value)),
         "\\PC{0,12}".prop_map(|value| json!(value)),
         prop::collection::vec(0u64..9, 0..4).prop_map(|value| json!(value)),
-        prop::collection::btree_map("[0-9a-z_]{0,12}", 0u64..9, 0..3).prop_map(|value| json!(value)),
+        prop::collection::btree_map("[0-9a-z_]{0,12}", 0u64..9, 0..3)
+            .prop_map(|value| json!(value)),
     ]
 }
 
@@ -104,7 +111,8 @@ fn pointers(value: &Value, prefix: &str, into: &mut Vec<String>) {
 fn rich_config() -> Value {
     let mut config = config();
     config["lacuna"] = json!({"noise": "absorbing", "mask_token_id": 4, "delete_token_id": 5, "layout_version": 1});
-    config["text_config"]["per_layer_config"] = json!({"2": {"head_dim": 8, "num_key_value_heads": 1}});
+    config["text_config"]["per_layer_config"] =
+        json!({"2": {"head_dim": 8, "num_key_value_heads": 1}});
     config["text_config"]["final_logit_softcapping"] = json!(30.0);
     config["text_config"]["rope_parameters"] = json!({
         "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
@@ -167,7 +175,7 @@ proptest! {
             let mut places = Vec::new();
             pointers(&value, "", &mut places);
             for (place, new) in &changes {
-                if let Some(old) = value.pointer_mut(place.get(&places)) {
+                if let Some(old) = value.pointer_mut(&places[place.index(places.len())]) {
                     *old = new.clone();
                 }
             }
@@ -180,7 +188,10 @@ proptest! {
 fn check_configuration(text: &str) -> Result<(), TestCaseError> {
     let one_line = |error: crate::Error| {
         let line = error.to_string();
-        prop_assert!(!line.trim().is_empty() && !line.contains(['\n', '\r']), "{line:?}");
+        prop_assert!(
+            !line.trim().is_empty() && !line.contains(['\n', '\r']),
+            "{line:?}"
+        );
         Ok(())
     };
     match ModelConfig::parse(Path::new("config.json"), text) {
@@ -193,7 +204,12 @@ fn check_configuration(text: &str) -> Result<(), TestCaseError> {
                 prop_assert!(layer.rope.angles <= layer.head_dim / 2);
             }
             for (_, shape) in expected_tensors(&config) {
-                prop_assert!(shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size)).is_some());
+                prop_assert!(
+                    shape
+                        .iter()
+                        .try_fold(1usize, |product, &size| product.checked_mul(size))
+                        .is_some()
+                );
             }
         }
     }
@@ -202,7 +218,9 @@ fn check_configuration(text: &str) -> Result<(), TestCaseError> {
         Ok(config) => {
             prop_assert!(config.max_denoising_steps > 0 && config.entropy_bound > 0.0);
             prop_assert!(config.t_min >= 0.0 && config.t_max > config.t_min);
-            prop_assert!(config.confidence_threshold > 0.0 && config.confidence_threshold.is_finite());
+            prop_assert!(
+                config.confidence_threshold > 0.0 && config.confidence_threshold.is_finite()
+            );
         }
     }
     Ok(())
