@@ -27,8 +27,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use config::{ModelConfig, Noise};
 pub(crate) use expected::{ENCODER, SHARED, expected_tensors};
 pub(crate) use generation::GenerationConfig;
-pub(crate) use object::one_line;
 pub(crate) use layers::{LayerConfig, LayerKind};
+pub(crate) use object::one_line;
 pub(crate) use tensors::{Dtype, TensorView, WeightData};
 
 use store::TensorStore;
@@ -62,7 +62,10 @@ impl Checkpoint {
     pub(crate) fn open_folder(path: &Path) -> Result<Self, Error> {
         let metadata = path.metadata().map_err(|source| Error::io(path, source))?;
         if !metadata.is_dir() {
-            return Err(Error::checkpoint(path, format!("is not a folder; name the one that holds {CONFIG}")));
+            return Err(Error::checkpoint(
+                path,
+                format!("is not a folder; name the one that holds {CONFIG}"),
+            ));
         }
         let config = files::read_text(&path.join(CONFIG))?;
         let config = config.ok_or_else(|| Error::checkpoint(path, format!("has no {CONFIG}")))?;
@@ -93,7 +96,13 @@ impl Checkpoint {
         tokenizer: Option<&'static [u8]>,
     ) -> Result<Self, Error> {
         tensors.check(&config, path)?;
-        Ok(Self { config, generation, path: path.to_path_buf(), tensors, tokenizer })
+        Ok(Self {
+            config,
+            generation,
+            path: path.to_path_buf(),
+            tensors,
+            tokenizer,
+        })
     }
 
     /// The tensor of that name, of exactly that shape, with all its elements finite. The elements are looked at
@@ -129,12 +138,19 @@ impl Checkpoint {
     }
 }
 
-fn parse(folder: &Path, config: &str, generation: Option<&str>) -> Result<(ModelConfig, GenerationConfig), Error> {
+fn parse(
+    folder: &Path,
+    config: &str,
+    generation: Option<&str>,
+) -> Result<(ModelConfig, GenerationConfig), Error> {
     let config = ModelConfig::parse(&folder.join(CONFIG), config)?;
     let generation = match generation {
-        Some(text) => {
-            GenerationConfig::parse(&folder.join(GENERATION), text, config.vocab_size, &config.eos_token_ids)?
-        }
+        Some(text) => GenerationConfig::parse(
+            &folder.join(GENERATION),
+            text,
+            config.vocab_size,
+            &config.eos_token_ids,
+        )?,
         None => GenerationConfig::published(&config.eos_token_ids),
     };
     Ok((config, generation))
