@@ -4,24 +4,18 @@
 //! result depends neither on the rows beside it nor on the number of threads, and is the same on every processor with
 //! fused multiply-add.
 
-mod kernel;
+pub(super) mod kernel;
 
 use std::mem::take;
 use std::ops::Range;
 
-use super::matrix::{PANEL_COLUMNS, PackedMatrix, Panels};
-use kernel::{Stripe, multiply};
+use pulp::Arch;
 
-/// Called once for each run of adjacent outputs as soon as it is final: the row, the first column, and the values.
-pub(crate) type Finish<'a> = &'a (dyn Fn(usize, usize, &mut [f32]) + Sync);
+use super::matrix::{PANEL_COLUMNS, PackedMatrix, Panels};
+use kernel::{Stripe, TILE_ROWS};
 
 /// `out[m, n] = x[m, k] @ w^T`, all row-major. Runs on the threads of the current rayon pool.
 pub(crate) fn matmul(x: &[f32], w: &PackedMatrix, out: &mut [f32]) {
-    matmul_with(x, w, out, None);
-}
-
-/// As [`matmul`], and hands every output to `finish` while it is still in the cache.
-pub(crate) fn matmul_with(x: &[f32], w: &PackedMatrix, out: &mut [f32], finish: Option<Finish<'_>>) {
     let (n, k) = (w.rows(), w.columns());
     if n == 0 {
         assert!(out.is_empty(), "a matrix without outputs has nothing to write");
@@ -31,7 +25,7 @@ pub(crate) fn matmul_with(x: &[f32], w: &PackedMatrix, out: &mut [f32], finish: 
     let rows = out.len() / n;
     assert!(x.len() == rows * k, "{} inputs are not {rows} rows of {k}", x.len());
     let leaf_work = leaf_work(rows * n * k);
-    split_rows(Rows { first: 0, x, out }, w, leaf_work, finish);
+    split_rows(Rows { first: 0, x, out }, w, leaf_work);
 }
 
 /// Mixture of experts: rows of `x` are sorted by expert, and `groups` says which rows each expert gets (ranges ascending
@@ -102,7 +96,7 @@ fn split_groups(rows: Rows<'_>, groups: &[(usize, Range<usize>)], weights: &[Pac
             let skipped = range.start - rows.first;
             let (_, rows) = rows.split_at(skipped, k, n);
             let (rows, _) = rows.split_at(range.len(), k, n);
-            split_rows(rows, weight, leaf_work, None);
+            split_rows(rows, weight, leaf_work);
         }
         _ => {
             let (before, after) = groups.split_at(groups.len() / 2);
@@ -121,7 +115,7 @@ fn split_groups(rows: Rows<'_>, groups: &[(usize, Range<usize>)], weights: &[Pac
 }
 
 /// Splits rows until they fit a stripe.
-fn split_rows(rows: Rows<'_>, w: &PackedMatrix, leaf_work: usize, finish: Option<Finish<'_>>) {
+fn split_rows(rows: Rows<'_>, w: &PackedMatrix, leaf_work: usize) {
     let (n, k) = (w.rows(), w.columns());
     let count = rows.out.len() / n;
     if count > STRIPE_ROWS {
@@ -129,8 +123,8 @@ fn split_rows(rows: Rows<'_>, w: &PackedMatrix, leaf_work: usize, finish: Option
         let (above, below) = rows.split_at(at.min(count), k, n);
         join_if(
             count * n * k > leaf_work,
-            || split_rows(above, w, leaf_work, finish),
-            || split_rows(below, w, leaf_work, finish),
+            || split_rows(above, w, leaf_work),
+            || split_rows(below, w, leaf_work),
         );
         return;
     }
@@ -138,13 +132,12 @@ fn split_rows(rows: Rows<'_>, w: &PackedMatrix, leaf_work: usize, finish: Option
     for (slot, row) in out.iter_mut().zip(rows.out.chunks_exact_mut(n)) {
         *slot = row;
     }
-    split_stripe(Block { first_row: rows.first, rows: count, first_panel: 0, x: rows.x, out }, w, leaf_work, finish);
+    split_stripe(Block { rows: count, first_panel: 0, x: rows.x, out }, w, leaf_work);
 }
 
 /// A rectangle of the output: for each of its rows the run of columns that is its own. An array, as it has to be split
 /// by columns without allocating.
 struct Block<'a> {
-    first_row: usize,
     rows: usize,
     first_panel: usize,
     x: &'a [f32],
@@ -157,7 +150,7 @@ impl<'a> Block<'a> {
     }
 
     fn split_columns(self, panels: usize) -> (Self, Self) {
-        let Self { first_row, rows, first_panel, x, mut out } = self;
+        let Self { rows, first_panel, x, mut out } = self;
         let right = std::array::from_fn(|row| {
             let whole = take(&mut out[row]);
             let (left, right) = whole.split_at_mut(if row < rows { panels * PANEL_COLUMNS } else { 0 });
@@ -165,42 +158,41 @@ impl<'a> Block<'a> {
             right
         });
         (
-            Self { first_row, rows, first_panel, x, out },
-            Self { first_row, rows, first_panel: first_panel + panels, x, out: right },
+            Self { rows, first_panel, x, out },
+            Self { rows, first_panel: first_panel + panels, x, out: right },
         )
     }
 
     fn split_rows(self, at: usize, k: usize) -> (Self, Self) {
-        let Self { first_row, rows, first_panel, x, mut out } = self;
+        let Self { rows, first_panel, x, mut out } = self;
         let below = std::array::from_fn(|row| out.get_mut(at + row).map(take).unwrap_or_default());
         let (x_above, x_below) = x.split_at(at * k);
         (
-            Self { first_row, rows: at, first_panel, x: x_above, out },
-            Self { first_row: first_row + at, rows: rows - at, first_panel, x: x_below, out: below },
+            Self { rows: at, first_panel, x: x_above, out },
+            Self { rows: rows - at, first_panel, x: x_below, out: below },
         )
     }
 }
 
-fn split_stripe(mut block: Block<'_>, w: &PackedMatrix, leaf_work: usize, finish: Option<Finish<'_>>) {
+fn split_stripe(mut block: Block<'_>, w: &PackedMatrix, leaf_work: usize) {
     let panels = block.panels();
     let k = w.columns();
     if block.rows * panels * PANEL_COLUMNS * k > leaf_work && panels * block.rows > 1 {
         // Columns first: then each thread reads its own weights, and none are read twice.
-        let (left, right) =
-            if panels > 1 { block.split_columns(panels / 2) } else { let at = block.rows / 2; block.split_rows(at, k) };
-        rayon::join(|| split_stripe(left, w, leaf_work, finish), || split_stripe(right, w, leaf_work, finish));
+        let (left, right) = if panels > 1 {
+            block.split_columns(panels / 2)
+        } else {
+            let at = (block.rows / 2).next_multiple_of(TILE_ROWS).min(block.rows - 1);
+            block.split_rows(at, k)
+        };
+        rayon::join(|| split_stripe(left, w, leaf_work), || split_stripe(right, w, leaf_work));
         return;
     }
     let rows = &mut block.out[..block.rows];
     let steps = block.first_panel * k..(block.first_panel + panels) * k;
     match w.panels() {
-        Panels::F32(all) => multiply(Stripe { x: block.x, k, panels: &all[steps], out: rows }),
-        Panels::Bf16(all) => multiply(Stripe { x: block.x, k, panels: &all[steps], out: rows }),
-    }
-    if let Some(finish) = finish {
-        for (row, values) in rows.iter_mut().enumerate() {
-            finish(block.first_row + row, block.first_panel * PANEL_COLUMNS, values);
-        }
+        Panels::F32(all) => Arch::new().dispatch(Stripe { x: block.x, k, panels: &all[steps], out: rows }),
+        Panels::Bf16(all) => Arch::new().dispatch(Stripe { x: block.x, k, panels: &all[steps], out: rows }),
     }
 }
 

@@ -1,26 +1,21 @@
 //! One thread's share of a product: a few rows times a few panels, tile by tile.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use crate::backend::cpu::matrix::{Bf16Step, F32Step, PANEL_COLUMNS, STEP_WORDS, WORD_GROUP, first_column_of_word};
 
 /// Rows of a register tile: with four vectors a row, 24 of AVX-512's 32 registers accumulate.
-const TILE_ROWS: usize = 6;
+pub(crate) const TILE_ROWS: usize = 6;
 
 /// Rows of inputs, panels of weights, and the run of outputs of each row that they make.
-pub(super) struct Stripe<'a, 'out, Step> {
+pub(crate) struct Stripe<'a, 'out, Step> {
     /// `[rows, k]`.
-    pub(super) x: &'a [f32],
-    pub(super) k: usize,
+    pub(crate) x: &'a [f32],
+    pub(crate) k: usize,
     /// `[panels, k]`.
-    pub(super) panels: &'a [Step],
+    pub(crate) panels: &'a [Step],
     /// For each row its columns; the last panel may reach past them.
-    pub(super) out: &'a mut [&'out mut [f32]],
-}
-
-/// Computes the stripe with the widest vectors of this processor.
-pub(super) fn multiply<Step: PanelStep>(stripe: Stripe<'_, '_, Step>) {
-    Arch::new().dispatch(stripe);
+    pub(crate) out: &'a mut [&'out mut [f32]],
 }
 
 impl<Step: PanelStep> WithSimd for Stripe<'_, '_, Step> {
@@ -28,62 +23,83 @@ impl<Step: PanelStep> WithSimd for Stripe<'_, '_, Step> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        let Self { x, k, panels, out } = self;
+        if k == 0 {
+            out.iter_mut().for_each(|row| row.fill(0.0));
+            return;
+        }
+        for (index, panel) in panels.chunks_exact(k).enumerate() {
+            for (x, out) in x.chunks(TILE_ROWS * k).zip(out.chunks_mut(TILE_ROWS)) {
+                let mut rows = out.iter_mut();
+                let tile = Tile {
+                    x,
+                    x_stride: k,
+                    panel,
+                    first_column: index * PANEL_COLUMNS,
+                    rows: rows.len(),
+                    out: std::array::from_fn(|_| rows.next().map(|row| &mut **row).unwrap_or_default()),
+                };
+                tile.multiply(simd);
+            }
+        }
+    }
+}
+
+/// A few rows of inputs times one panel.
+pub(crate) struct Tile<'a, 'out, Step> {
+    /// Rows `x_stride` apart, as long as the panel.
+    pub(crate) x: &'a [f32],
+    pub(crate) x_stride: usize,
+    pub(crate) panel: &'a [Step],
+    /// Where in a row of outputs the panel's first column goes.
+    pub(crate) first_column: usize,
+    pub(crate) rows: usize,
+    /// The rows' outputs. Columns past their ends are dropped.
+    pub(crate) out: [&'out mut [f32]; TILE_ROWS],
+}
+
+impl<Step: PanelStep> Tile<'_, '_, Step> {
+    #[inline(always)]
+    pub(crate) fn multiply<S: Simd>(self, simd: S) {
         // The tile is as wide as the registers allow: all of a panel with AVX-512, a quarter with AVX2 and NEON.
         match S::F32_LANES {
-            16 => stripe::<S, Step, 4>(simd, self),
-            8 => stripe::<S, Step, 2>(simd, self),
-            4 => stripe::<S, Step, 4>(simd, self),
-            _ => stripe::<S, Step, 8>(simd, self),
+            16 => self.multiply_by::<S, 4>(simd),
+            8 => self.multiply_by::<S, 2>(simd),
+            4 => self.multiply_by::<S, 4>(simd),
+            _ => self.multiply_by::<S, 8>(simd),
         }
     }
-}
 
-#[inline(always)]
-fn stripe<S: Simd, Step: PanelStep, const VECTORS: usize>(simd: S, stripe: Stripe<'_, '_, Step>) {
-    let Stripe { x, k, panels, out } = stripe;
-    if k == 0 {
-        out.iter_mut().for_each(|row| row.fill(0.0));
-        return;
-    }
-    for (index, panel) in panels.chunks_exact(k).enumerate() {
-        let first_column = index * PANEL_COLUMNS;
-        let tiles = x.chunks(TILE_ROWS * k).zip(out.chunks_mut(TILE_ROWS));
-        for (x, out) in tiles {
-            match out.len() {
-                6 => tile::<S, Step, VECTORS, 6>(simd, x, panel, first_column, out),
-                5 => tile::<S, Step, VECTORS, 5>(simd, x, panel, first_column, out),
-                4 => tile::<S, Step, VECTORS, 4>(simd, x, panel, first_column, out),
-                3 => tile::<S, Step, VECTORS, 3>(simd, x, panel, first_column, out),
-                2 => tile::<S, Step, VECTORS, 2>(simd, x, panel, first_column, out),
-                _ => tile::<S, Step, VECTORS, 1>(simd, x, panel, first_column, out),
-            }
+    #[inline(always)]
+    fn multiply_by<S: Simd, const VECTORS: usize>(self, simd: S) {
+        match self.rows {
+            6 => self.multiply_rows::<S, VECTORS, 6>(simd),
+            5 => self.multiply_rows::<S, VECTORS, 5>(simd),
+            4 => self.multiply_rows::<S, VECTORS, 4>(simd),
+            3 => self.multiply_rows::<S, VECTORS, 3>(simd),
+            2 => self.multiply_rows::<S, VECTORS, 2>(simd),
+            1 => self.multiply_rows::<S, VECTORS, 1>(simd),
+            _ => {}
         }
     }
-}
 
-/// `ROWS` rows times one panel.
-#[inline(always)]
-fn tile<S: Simd, Step: PanelStep, const VECTORS: usize, const ROWS: usize>(
-    simd: S,
-    x: &[f32],
-    panel: &[Step],
-    first_column: usize,
-    out: &mut [&mut [f32]],
-) {
-    let k = panel.len();
-    let x: [&[f32]; ROWS] = std::array::from_fn(|row| &x[row * k..][..k]);
-    let words = VECTORS / 2 * S::F32_LANES;
-    let mut first_word = 0;
-    while first_word < STEP_WORDS {
-        let sums = accumulate::<S, Step, VECTORS, ROWS>(simd, x, panel, first_word);
-        for (out, sums) in out.iter_mut().zip(&sums) {
-            for (pair, sums) in sums.chunks_exact(2).enumerate() {
-                let column = first_column + first_column_of_word(first_word + pair * S::F32_LANES);
-                store(simd, out, column, sums[0]);
-                store(simd, out, column + WORD_GROUP, sums[1]);
+    #[inline(always)]
+    fn multiply_rows<S: Simd, const VECTORS: usize, const ROWS: usize>(self, simd: S) {
+        let Self { x, x_stride, panel, first_column, mut out, .. } = self;
+        let x: [&[f32]; ROWS] = std::array::from_fn(|row| &x[row * x_stride..][..panel.len()]);
+        let words = VECTORS / 2 * S::F32_LANES;
+        let mut first_word = 0;
+        while first_word < STEP_WORDS {
+            let sums = accumulate::<S, Step, VECTORS, ROWS>(simd, x, panel, first_word);
+            for (out, sums) in out.iter_mut().zip(&sums) {
+                for (pair, sums) in sums.chunks_exact(2).enumerate() {
+                    let column = first_column + first_column_of_word(first_word + pair * S::F32_LANES);
+                    store(simd, out, column, sums[0]);
+                    store(simd, out, column + WORD_GROUP, sums[1]);
+                }
             }
+            first_word += words;
         }
-        first_word += words;
     }
 }
 
@@ -120,7 +136,7 @@ fn store<S: Simd>(simd: S, out: &mut [f32], column: usize, values: S::f32s) {
 }
 
 /// One input's weights for the columns of a panel.
-pub(super) trait PanelStep: Copy + Sync {
+pub(crate) trait PanelStep: Copy + Sync {
     /// The columns of `VECTORS / 2` vectors of words from `first_word` on: of each vector the first columns, then the
     /// second ones.
     fn load<S: Simd, const VECTORS: usize>(&self, simd: S, first_word: usize) -> [S::f32s; VECTORS];
