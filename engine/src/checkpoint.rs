@@ -13,6 +13,8 @@ mod files;
 mod generation;
 mod layers;
 mod mapped;
+#[cfg(test)]
+pub(crate) mod mutation;
 mod object;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -28,7 +30,7 @@ pub(crate) use config::{ModelConfig, Noise};
 pub(crate) use expected::{ENCODER, SHARED, expected_tensors};
 pub(crate) use generation::GenerationConfig;
 pub(crate) use layers::{LayerConfig, LayerKind};
-pub(crate) use object::one_line;
+pub(crate) use object::{one_line, show};
 pub(crate) use tensors::{Dtype, TensorView, WeightData};
 
 use store::TensorStore;

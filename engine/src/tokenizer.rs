@@ -3,6 +3,7 @@
 //! Entry point: [`Tokenizer::from_json`]. The spellings of special tokens mean nothing inside text, and a token's
 //! text is bytes, because one character may be spread over several tokens.
 
+mod file;
 mod spelling;
 #[cfg(test)]
 mod tests;
@@ -10,8 +11,9 @@ mod tests;
 use std::collections::HashMap;
 use std::path::Path;
 
-use tokenizers::ModelWrapper;
+use serde_json::Value;
 
+use self::file::Refusal;
 use self::spelling::Spelling;
 use crate::Error;
 use crate::checkpoint::one_line;
@@ -35,35 +37,32 @@ const SAMPLE: &str = "  fn A(b: &str) -> C {\n\t\td += 1;  // é e\u{301} ﬁ �
 impl Tokenizer {
     /// Reads a `tokenizer.json` for a model with so many tokens; `path` is for messages.
     pub(crate) fn from_json(path: &Path, json: &[u8], vocabulary: usize) -> Result<Self, Error> {
-        let unreadable = |reason: String| {
-            Error::checkpoint(
-                path,
-                format!("cannot be read as a tokenizer: {}", one_line(&reason)),
-            )
-        };
-        // In two stages, because the library panics where its input is not JSON.
-        let json: serde_json::Value =
-            serde_json::from_slice(json).map_err(|error| unreadable(error.to_string()))?;
-        let mut inner: tokenizers::Tokenizer =
-            serde_json::from_value(json).map_err(|error| unreadable(error.to_string()))?;
-        inner
-            .with_truncation(None)
-            .map_err(|error| unreadable(error.to_string()))?;
-        inner.with_padding(None);
-        inner.set_encode_special_tokens(true);
-        if let ModelWrapper::BPE(model) = inner.get_model()
-            && model.dropout.is_some_and(|dropout| dropout != 0.0)
-        {
-            return Err(Error::unsupported(path, "a tokenizer with dropout"));
-        }
-        let spelling = Spelling::of(&inner).map_err(|reason| Error::unsupported(path, reason))?;
+        Self::read(json, vocabulary).map_err(|refusal| match refusal {
+            Refusal::Damaged(reason) => {
+                let reason = format!("cannot be read as a tokenizer: {}", one_line(&reason));
+                Error::checkpoint(path, reason)
+            }
+            Refusal::Unsupported(reason) => Error::unsupported(path, reason),
+        })
+    }
 
-        let spellings = spellings(path, &inner, vocabulary)?;
+    fn read(json: &[u8], vocabulary: usize) -> Result<Self, Refusal> {
+        let damaged = |error: serde_json::Error| Refusal::Damaged(error.to_string());
+        let mut file: Value = serde_json::from_slice(json).map_err(damaged)?;
+        let spelling = Spelling::of(&file["decoder"]);
+        file::prepare(&mut file, vocabulary)?;
+        let spelling = spelling.map_err(Refusal::Unsupported)?;
+        let mut inner: tokenizers::Tokenizer = serde_json::from_value(file).map_err(damaged)?;
+        inner.set_encode_special_tokens(true);
+
+        let spellings = spellings(&inner, vocabulary)?;
         let mut special = HashMap::new();
         let mut is_special = vec![false; spellings.len()];
         for (id, token) in inner.get_added_tokens_decoder() {
-            if token.special {
-                is_special[id as usize] = true;
+            if token.special
+                && let Some(is_special) = is_special.get_mut(id as usize)
+            {
+                *is_special = true;
                 special.insert(token.content, id);
             }
         }
@@ -88,28 +87,24 @@ impl Tokenizer {
             is_special,
             bytes,
         };
-        tokenizer.check_lossless(path)?;
+        tokenizer.check_lossless()?;
         Ok(tokenizer)
     }
 
-    fn check_lossless(&self, path: &Path) -> Result<(), Error> {
+    fn check_lossless(&self) -> Result<(), Refusal> {
+        let refuse = |reason: String| Err(Refusal::Unsupported(reason));
         for byte in 0..=u8::MAX {
             // These never occur in UTF-8.
             let occurs = !matches!(byte, 0xc0 | 0xc1 | 0xf5..);
-            if occurs
-                && self.bytes[usize::from(byte)].is_none_or(|id| self.token_bytes(id) != [byte])
-            {
-                return Err(Error::unsupported(
-                    path,
-                    format!("a tokenizer without a token for the byte {byte:#04x}"),
+            let id = self.bytes[usize::from(byte)];
+            if occurs && id.is_none_or(|id| self.token_bytes(id) != [byte]) {
+                return refuse(format!(
+                    "a tokenizer without a token for the byte {byte:#04x}"
                 ));
             }
         }
         if self.decode(&self.encode(SAMPLE)) != SAMPLE {
-            return Err(Error::unsupported(
-                path,
-                "a tokenizer that does not give text back unchanged",
-            ));
+            return refuse("a tokenizer that does not give text back unchanged".to_owned());
         }
         Ok(())
     }
@@ -185,31 +180,18 @@ impl Tokenizer {
     }
 }
 
-/// Each token as the file spells it, by id.
+/// Each token as the file spells it, by id. The library numbers added tokens itself, so they are looked at here.
 fn spellings(
-    path: &Path,
     inner: &tokenizers::Tokenizer,
     vocabulary: usize,
-) -> Result<Vec<Option<String>>, Error> {
-    let mut entries: Vec<(String, u32)> = inner.get_vocab(true).into_iter().collect();
-    entries.sort_unstable_by(|left, right| (left.1, &left.0).cmp(&(right.1, &right.0)));
-    let mut spellings = Vec::new();
-    for (token, id) in entries {
-        let id = id as usize;
-        if id >= vocabulary {
-            let token = one_line(&token);
-            let reason =
-                format!("gives token `{token}` the id {id}, but the model has {vocabulary} tokens");
-            return Err(Error::checkpoint(path, reason));
+) -> Result<Vec<Option<String>>, Refusal> {
+    let mut spellings = vec![None; vocabulary];
+    for (token, id) in inner.get_vocab(true) {
+        match spellings.get_mut(id as usize) {
+            Some(spelling @ None) => *spelling = Some(token),
+            Some(Some(_)) => return Err(Refusal::twice(&id)),
+            None => return Err(Refusal::outside(&token, &id, vocabulary)),
         }
-        if id < spellings.len() {
-            return Err(Error::checkpoint(
-                path,
-                format!("gives the id {id} to two tokens"),
-            ));
-        }
-        spellings.resize(id + 1, None);
-        spellings[id] = Some(token);
     }
     Ok(spellings)
 }

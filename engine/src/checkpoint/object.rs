@@ -217,7 +217,7 @@ fn same(left: &Value, right: &Value) -> bool {
 }
 
 /// A value as it stands in a message: compact, on one line, and not too long.
-pub(super) fn show(value: &Value) -> String {
+pub(crate) fn show(value: &Value) -> String {
     one_line(&value.to_string())
 }
 

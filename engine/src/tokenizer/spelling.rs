@@ -12,10 +12,9 @@ pub(super) enum Spelling {
 }
 
 impl Spelling {
-    /// Reads it off the decoder, or says why it cannot.
-    pub(super) fn of(tokenizer: &tokenizers::Tokenizer) -> Result<Self, String> {
-        let decoder = serde_json::to_value(tokenizer.get_decoder()).unwrap_or_default();
-        match kind(&decoder) {
+    /// Reads it off a file's decoder, or says why it cannot.
+    pub(super) fn of(decoder: &Value) -> Result<Self, String> {
+        match kind(decoder) {
             "ByteLevel" => Ok(Self::ByteLevel),
             "Sequence" => {
                 let parts = decoder["decoders"]
