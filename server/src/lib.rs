@@ -9,4 +9,5 @@
 
 pub mod cli;
 pub mod lsp;
+pub mod postprocess;
 pub mod syntax;

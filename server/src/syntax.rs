@@ -5,7 +5,7 @@
 
 mod hole;
 mod language;
-mod lines;
+pub(crate) mod lines;
 mod placeholders;
 
 pub use hole::{FoundHole, HoleKind, find_hole, hole_of_range};
