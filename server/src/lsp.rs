@@ -1,0 +1,161 @@
+//! The language server.
+//!
+//! Entry points: [`run`], and [`serve`] for any engine over any two streams.
+//!
+//! Invariants:
+//! - An edit is applied, and a cancellation takes effect, however much inference is under way: inference has a thread
+//!   of its own, and nothing that other messages need is ever locked meanwhile.
+//! - Each request gets exactly one response; a panic in it is an error to it alone.
+//! - Nothing that a client sends ends the process but `exit` and the end of input.
+//! - No document's text is logged.
+
+mod backend;
+mod capabilities;
+mod document;
+mod exclusion;
+mod fill;
+mod framing;
+mod guard;
+mod holes;
+mod interpolate;
+mod pending;
+mod positions;
+mod selected;
+mod session;
+mod status;
+mod transport;
+mod worker;
+
+mod handlers {
+    pub(super) mod code_action;
+    pub(super) mod code_action_resolve;
+    pub(super) mod inline_completion;
+}
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lacuna_engine::{Device, Error, Infiller, LocalInfiller, LocalOptions, ModelSource};
+use tower_lsp::{LspService, Server};
+use tracing_subscriber::EnvFilter;
+
+use backend::Backend;
+use transport::Gate;
+use worker::Worker;
+
+/// What the language server runs with.
+#[derive(Clone, Debug)]
+pub struct LspOptions {
+    /// Where the weights come from.
+    pub model: ModelSource,
+    /// Where to run.
+    pub device: Device,
+    /// Threads to compute with; all cores where it is `None`.
+    pub threads: Option<usize>,
+}
+
+/// Messages under way in the framework at once. Past this number even an edit would wait; no more requests than the
+/// worker's queue holds ever take long.
+const MAX_CONCURRENT_MESSAGES: usize = 4096;
+
+/// How long requests under way may still take after the end of input.
+const GRACE_AFTER_INPUT: Duration = Duration::from_secs(2);
+
+/// How long the last answers may take to be read.
+const GRACE_FOR_OUTPUT: Duration = Duration::from_secs(1);
+
+/// Bytes between the framework and the threads that read and write.
+const PIPE_BYTES: usize = 1 << 16;
+
+/// Serves one editor over standard input and output until it says goodbye.
+pub fn run(options: LspOptions) -> anyhow::Result<ExitCode> {
+    log_to_standard_error();
+    let loader = move || -> Result<Box<dyn Infiller>, Error> {
+        let LspOptions { model, device, threads } = options;
+        Ok(Box::new(LocalInfiller::open(&LocalOptions { model, device, threads })?))
+    };
+    serve(std::io::stdin(), std::io::stdout(), loader)
+}
+
+/// Serves one editor over two streams until it says goodbye. `loader` runs in the background, on the thread that
+/// runs the engine.
+///
+/// The code is a failure where the editor left without a `shutdown`.
+pub fn serve(
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    loader: impl FnOnce() -> Result<Box<dyn Infiller>, Error> + Send + 'static,
+) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
+    let code = runtime.block_on(serve_until_exit(input, output, Worker::start(loader)?));
+    // Nothing that still runs may keep the process: a parse, or a write that the client does not read.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve_until_exit(
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    worker: Worker,
+) -> anyhow::Result<ExitCode> {
+    let frames = transport::read_frames(input)?;
+    let output = transport::write_bodies(output)?;
+    let gate = Gate::default();
+    let (to_framework, framework_input) = tokio::io::duplex(PIPE_BYTES);
+    let (framework_output, from_framework) = tokio::io::duplex(PIPE_BYTES);
+    let shutdown_seen = Arc::new(AtomicBool::new(false));
+
+    let (service, socket) = {
+        let shutdown_seen = Arc::clone(&shutdown_seen);
+        LspService::build(|client| Backend::new(client, worker, shutdown_seen))
+            .custom_method("textDocument/inlineCompletion", Backend::inline_completion)
+            .finish()
+    };
+    let framework = Server::new(framework_input, framework_output, socket)
+        .concurrency_level(MAX_CONCURRENT_MESSAGES)
+        .serve(service);
+    let (answers, responses, mut written) = (output.bodies.clone(), output.bodies, output.written);
+    let feed_then_grace = async {
+        match transport::feed(frames, to_framework, answers, &gate).await {
+            Ok(()) => tokio::time::sleep(GRACE_AFTER_INPUT).await,
+            // The framework has stopped reading, and is about to end.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let framework_or_grace = async {
+        tokio::select! {
+            () = framework => {}
+            () = feed_then_grace => tracing::warn!("requests were still under way when the input had ended"),
+        }
+    };
+    let all_given = async { tokio::join!(framework_or_grace, transport::drain(from_framework, responses, &gate)) };
+    tokio::select! {
+        _ = all_given => {}
+        // Nobody reads any more.
+        _ = &mut written => return Ok(exit_code(&shutdown_seen)),
+    }
+    let _ = tokio::time::timeout(GRACE_FOR_OUTPUT, written).await;
+    Ok(exit_code(&shutdown_seen))
+}
+
+fn exit_code(shutdown_seen: &AtomicBool) -> ExitCode {
+    if shutdown_seen.load(Ordering::SeqCst) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Logs what `LACUNA_LOG` names, and by default only what somebody should know about.
+fn log_to_standard_error() {
+    let filter = EnvFilter::try_from_env("LACUNA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    // The framework's finer levels quote whole messages, and with them documents.
+    let quiet = ["tower_lsp_server=warn".parse(), "tower_lsp_server::codec=off".parse()];
+    let filter = quiet.into_iter().flatten().fold(filter, EnvFilter::add_directive);
+    // Where somebody else has set up logging already, it stays as it is.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    // A panic's own message may quote text, so that only its place is told.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!("a request failed unexpectedly at {place}");
+    }));
+}

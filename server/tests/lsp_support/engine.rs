@@ -1,0 +1,111 @@
+//! An engine that does nothing until the test says what.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use lacuna_engine::{
+    Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, PromptUse, Step, Timings,
+};
+
+/// One request that the engine has begun.
+pub(crate) struct Call {
+    pub(crate) request: InfillRequest,
+    pub(crate) cancel: Cancel,
+    reply: mpsc::Sender<Reply>,
+    ended: mpsc::Receiver<()>,
+}
+
+enum Reply {
+    Fills(Vec<String>),
+    Error(Error),
+    Panic,
+}
+
+impl Call {
+    /// Ends the request with these candidates.
+    pub(crate) fn fill(self, fills: &[&str]) {
+        self.end(Reply::Fills(fills.iter().map(|&fill| fill.to_owned()).collect()));
+    }
+
+    pub(crate) fn fail(self, error: Error) {
+        self.end(Reply::Error(error));
+    }
+
+    pub(crate) fn panic(self) {
+        self.end(Reply::Panic);
+    }
+
+    /// Waits until the engine has seen that the request was cancelled.
+    pub(crate) fn wait_until_cancelled(self) {
+        // The engine holds the other end for as long as it works.
+        while self.ended.recv().is_ok() {}
+        assert!(self.cancel.is_cancelled(), "the request ended without having been cancelled");
+    }
+
+    /// Text before the hole and after it.
+    pub(crate) fn around(&self) -> (&str, &str) {
+        let hole = &self.request.holes[0].byte_range;
+        (&self.request.text[..hole.start], &self.request.text[hole.end..])
+    }
+
+    fn end(self, reply: Reply) {
+        self.reply.send(reply).expect("the engine still works on the request");
+    }
+}
+
+/// The engine, which tells the test of every call and then waits.
+struct FakeEngine {
+    calls: mpsc::Sender<Call>,
+    description: Description,
+}
+
+/// An engine, and the calls to it.
+pub(crate) fn fake_engine() -> (Box<dyn Infiller>, mpsc::Receiver<Call>) {
+    let (calls, receiver) = mpsc::channel();
+    let description = Description {
+        model: "fake".to_owned(),
+        device: "none".to_owned(),
+        parameters: 0,
+        context_tokens: 0,
+    };
+    (Box::new(FakeEngine { calls, description }), receiver)
+}
+
+impl Infiller for FakeEngine {
+    fn infill(
+        &self,
+        request: &InfillRequest,
+        cancel: &Cancel,
+        _: &mut dyn FnMut(Step<'_>),
+    ) -> Result<Infill, Error> {
+        let (reply, replies) = mpsc::channel();
+        let (_working, ended) = mpsc::channel();
+        let call = Call { request: request.clone(), cancel: cancel.clone(), reply, ended };
+        if self.calls.send(call).is_err() {
+            return Err(Error::Cancelled);
+        }
+        // Each round is a denoising step, between which the flag is looked at.
+        loop {
+            match replies.recv_timeout(Duration::from_millis(1)) {
+                Ok(Reply::Fills(fills)) => return Ok(infill(fills)),
+                Ok(Reply::Error(error)) => return Err(error),
+                Ok(Reply::Panic) => panic!("the test wants this"),
+                Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => return Err(Error::Cancelled),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Cancelled),
+            }
+        }
+    }
+
+    fn describe(&self) -> &Description {
+        &self.description
+    }
+}
+
+fn infill(fills: Vec<String>) -> Infill {
+    let candidates = fills
+        .into_iter()
+        .map(|fill| Candidate { fills: vec![fill], confidence: 1.0, tokens: 1, steps: 1 })
+        .collect();
+    Infill { candidates, prompt: PromptUse::default(), timings: Timings::default() }
+}
