@@ -37,7 +37,9 @@ pub(crate) fn matmul_grouped(
     weights: &[PackedMatrix],
     out: &mut [f32],
 ) {
-    let Some((first, _)) = groups.first() else { return };
+    let Some((first, _)) = groups.first() else {
+        return;
+    };
     let n = weights[*first].rows();
     let mut end = 0;
     let mut rows = 0;
@@ -121,11 +123,7 @@ fn split_rows(rows: Rows<'_>, w: &PackedMatrix, leaf_work: usize) {
     if count > STRIPE_ROWS {
         let at = count.div_ceil(STRIPE_ROWS).div_ceil(2) * STRIPE_ROWS;
         let (above, below) = rows.split_at(at.min(count), k, n);
-        join_if(
-            count * n * k > leaf_work,
-            || split_rows(above, w, leaf_work),
-            || split_rows(below, w, leaf_work),
-        );
+        join_if(count * n * k > leaf_work, || split_rows(above, w, leaf_work), || split_rows(below, w, leaf_work));
         return;
     }
     let mut out: [&mut [f32]; STRIPE_ROWS] = std::array::from_fn(|_| <&mut [f32]>::default());
@@ -157,20 +155,14 @@ impl<'a> Block<'a> {
             out[row] = left;
             right
         });
-        (
-            Self { rows, first_panel, x, out },
-            Self { rows, first_panel: first_panel + panels, x, out: right },
-        )
+        (Self { rows, first_panel, x, out }, Self { rows, first_panel: first_panel + panels, x, out: right })
     }
 
     fn split_rows(self, at: usize, k: usize) -> (Self, Self) {
         let Self { rows, first_panel, x, mut out } = self;
         let below = std::array::from_fn(|row| out.get_mut(at + row).map(take).unwrap_or_default());
         let (x_above, x_below) = x.split_at(at * k);
-        (
-            Self { rows: at, first_panel, x: x_above, out },
-            Self { rows: rows - at, first_panel, x: x_below, out: below },
-        )
+        (Self { rows: at, first_panel, x: x_above, out }, Self { rows: rows - at, first_panel, x: x_below, out: below })
     }
 }
 
@@ -205,3 +197,6 @@ fn join_if(parallel: bool, left: impl FnOnce() + Send, right: impl FnOnce() + Se
         right();
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -80,7 +80,8 @@ impl PackedMatrix {
         } else {
             let mut packed = vec![F32Step::ZERO; steps];
             for_each_row(parts, k, &mut packed, |panel, word, second, row| {
-                let slots = panel.iter_mut().map(|step| if second { &mut step.second[word] } else { &mut step.first[word] });
+                let slots =
+                    panel.iter_mut().map(|step| if second { &mut step.second[word] } else { &mut step.first[word] });
                 match row {
                     WeightData::F32(row) => slots.zip(row).for_each(|(slot, value)| *slot = *value),
                     WeightData::Bf16(row) => slots.zip(row).for_each(|(slot, value)| *slot = value.to_f32()),
@@ -115,7 +116,9 @@ impl PackedMatrix {
                 };
                 match data.row(input, n) {
                     WeightData::F32(row) => row[columns].iter().enumerate().for_each(|(c, value)| store(c, *value)),
-                    WeightData::F16(row) => row[columns].iter().enumerate().for_each(|(c, value)| store(c, value.to_f32())),
+                    WeightData::F16(row) => {
+                        row[columns].iter().enumerate().for_each(|(c, value)| store(c, value.to_f32()))
+                    }
                     WeightData::Bf16(_) => unreachable!("the data is not BF16"),
                 }
             });
@@ -222,3 +225,6 @@ fn stacked_row<'a>(parts: &[(WeightData<'a>, usize)], mut row: usize, k: usize) 
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

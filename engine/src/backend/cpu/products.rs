@@ -243,7 +243,8 @@ impl SumTile<'_, '_> {
         simd: S,
         mut sums: [[S::f32s; VECTORS]; ROWS],
     ) -> [[S::f32s; VECTORS]; ROWS] {
-        let weights: [&[f32]; ROWS] = std::array::from_fn(|row| &self.weights[row * self.weights_stride..][..self.count]);
+        let weights: [&[f32]; ROWS] =
+            std::array::from_fn(|row| &self.weights[row * self.weights_stride..][..self.count]);
         for (index, values) in self.values.chunks(self.values_stride).take(self.count).enumerate() {
             let values: [S::f32s; VECTORS] = if WHOLE {
                 let whole = S::as_simd_f32s(&values[..VECTORS * S::F32_LANES]).0;
@@ -261,3 +262,6 @@ impl SumTile<'_, '_> {
         sums
     }
 }
+
+#[cfg(test)]
+mod tests;

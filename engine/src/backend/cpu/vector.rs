@@ -65,28 +65,18 @@ pub(crate) fn soft_cap(row: &mut [f32], cap: f32) {
     Arch::new().dispatch(SoftCap { row, cap });
 }
 
-/// `exp(x - max)` for each x, and the sum of them all: a softmax but for its division. Relative error at most 1e-6 where
-/// `x - max` is above -16, growing with it to 4e-6 at -87; from there on the result is zero. -inf gives zero, and a row of
-/// nothing else only zeros.
+/// `exp(x - max)` for each x, and the sum of them all: a softmax but for its division. Relative error at most
+/// `3e-7 + 6e-8 |x - max|`, the second part from rounding the difference; below -87.3 the result is zero. -inf gives zero, and
+/// a row of nothing else only zeros.
 pub(crate) fn exp_in_place_and_sum(row: &mut [f32]) -> f32 {
     let shift = finite_or_zero(Arch::new().dispatch(Maximum { row }));
     Arch::new().dispatch(ExpInPlaceAndSum { row, shift })
 }
 
-/// `softmax(row)` in place of the row. Accurate as [`exp_in_place_and_sum`].
+/// `softmax(row)` in place of the row. Accurate as [`exp_in_place_and_sum`]; a row of nothing but -inf becomes NaN.
 pub(crate) fn softmax_in_place(row: &mut [f32]) {
     let scale = 1.0 / exp_in_place_and_sum(row);
     row.iter_mut().for_each(|value| *value *= scale);
-}
-
-/// `softmax(row * inverse_temperature)`, for a positive, finite inverse temperature. Accurate as
-/// [`exp_in_place_and_sum`]; a row of nothing but -inf gives NaN.
-pub(crate) fn softmax_into(row: &[f32], inverse_temperature: f32, out: &mut [f32]) {
-    assert!(row.len() == out.len(), "{} values do not fit an output of {}", row.len(), out.len());
-    let shift = finite_or_zero(Arch::new().dispatch(Maximum { row }));
-    let sum = Arch::new().dispatch(ScaledExpInto { row, shift, inverse_temperature, out });
-    let scale = 1.0 / sum;
-    out.iter_mut().for_each(|value| *value *= scale);
 }
 
 /// The greatest value and its index, the lowest such index. NaN is never greatest: a row of nothing but NaN and -inf, or
@@ -348,37 +338,5 @@ impl WithSimd for Partition<'_> {
     }
 }
 
-/// `exp((x - shift) * inverse_temperature)` for each x, and the sum.
-struct ScaledExpInto<'a> {
-    row: &'a [f32],
-    shift: f32,
-    inverse_temperature: f32,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for ScaledExpInto<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> f32 {
-        let shift = simd.splat_f32s(self.shift);
-        let inverse_temperature = simd.splat_f32s(self.inverse_temperature);
-        let mut total = 0.0;
-        for (row, out) in self.row.chunks(SUM_BLOCK).zip(self.out.chunks_mut(SUM_BLOCK)) {
-            let (blocks, rest) = row.as_chunks::<LANES>();
-            let (out, out_rest) = out.as_chunks_mut::<LANES>();
-            let (rest, mut last) = (padded(rest, f32::NEG_INFINITY), padded(out_rest, 0.0));
-            let mut sums = [0.0; LANES];
-            for (block, out) in blocks.iter().chain(&rest).zip(out.iter_mut().chain(&mut last)) {
-                let lanes = S::as_mut_simd_f32s(&mut sums).0.iter_mut().zip(S::as_mut_simd_f32s(out).0);
-                for ((sum, out), x) in lanes.zip(S::as_simd_f32s(block).0) {
-                    *out = exp(simd, simd.mul_f32s(simd.sub_f32s(*x, shift), inverse_temperature));
-                    *sum = simd.add_f32s(*sum, *out);
-                }
-            }
-            copy_back(last, out_rest);
-            total += f64::from(add_lanes(sums));
-        }
-        total as f32
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -130,7 +130,9 @@ fn accumulate<S: Simd, Step: PanelStep, const VECTORS: usize, const ROWS: usize>
 /// Writes a vector, or as much of it as the row still has.
 #[inline(always)]
 fn store<S: Simd>(simd: S, out: &mut [f32], column: usize, values: S::f32s) {
-    let Some(out) = out.get_mut(column..) else { return };
+    let Some(out) = out.get_mut(column..) else {
+        return;
+    };
     let length = out.len().min(S::F32_LANES);
     simd.partial_store_f32s(&mut out[..length], values);
 }
