@@ -4,7 +4,6 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TokenSet {
     words: Vec<u64>,
-    vocabulary: usize,
 }
 
 impl TokenSet {
@@ -16,21 +15,18 @@ impl TokenSet {
                 words[id / 64] |= 1 << (id % 64);
             }
         }
-        Self { words, vocabulary }
+        Self { words }
     }
 
     /// Whether `id` is in the set; ids beyond the vocabulary are not.
+    #[cfg(test)]
     pub(crate) fn contains(&self, id: u32) -> bool {
-        (id as usize) < self.vocabulary && self.words[id as usize / 64] >> (id % 64) & 1 == 1
+        self.words.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
     }
 
     /// The members as bits, the lowest id first.
     pub(crate) fn words(&self) -> &[u64] {
         &self.words
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -6,6 +6,9 @@ use crate::philox::{self, Place, Purpose};
 use crate::sampler::{Schedule, Stopping, accept};
 use crate::{Cancel, Error};
 
+#[cfg(test)]
+mod tests;
+
 /// Where a run's random numbers come from.
 pub(crate) trait NoiseSource {
     /// The Gumbel noise of one step.

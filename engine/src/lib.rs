@@ -9,6 +9,7 @@
 //! - A result depends on the request and its seed alone: not on the number of threads, nor on what was asked before.
 //! - Nothing here knows an editor, a protocol, or which use a hole serves.
 
+pub mod bench;
 pub mod conformance;
 
 mod backend;

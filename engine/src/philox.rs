@@ -6,8 +6,8 @@ const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const KEY_INCREMENTS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
 
-/// No Gumbel number made by [`gumbel`] is larger: minus the logarithm of 2^-25, rounded up.
-pub(crate) const GUMBEL_MAX: f32 = 17.33;
+/// No Gumbel number made by [`gumbel`] is larger: minus the logarithm of 2^-24, rounded up.
+pub(crate) const GUMBEL_MAX: f32 = 16.64;
 
 /// What a random number is drawn for. Different purposes never share numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +39,13 @@ pub(crate) fn words(place: Place, purpose: Purpose, index: u32) -> [u32; 4] {
 
 /// The Gumbel numbers of the tokens `4 * index .. 4 * index + 4`.
 pub(crate) fn gumbel(place: Place, index: u32) -> [f32; 4] {
-    words(place, Purpose::Sample, index).map(|word| {
-        // The middle of one of 2^24 equal intervals, so that neither logarithm sees 0 or 1.
-        let uniform = ((word >> 8) as f32 + 0.5) * (1.0 / 16_777_216.0);
-        -(-uniform.ln()).ln()
-    })
+    words(place, Purpose::Sample, index).map(gumbel_of_word)
+}
+
+fn gumbel_of_word(word: u32) -> f32 {
+    // The middle of one of 2^23 equal intervals: exact in f32, and neither logarithm sees 0 or 1.
+    let uniform = ((word >> 9) as f32 + 0.5) * (1.0 / 8_388_608.0);
+    -(-uniform.ln()).ln()
 }
 
 /// A token below `vocabulary`, uniformly but for a bias below 2^-32 * vocabulary.
@@ -98,8 +100,7 @@ mod tests {
     #[test]
     fn the_extreme_words_stay_finite() {
         for word in [0_u32, u32::MAX] {
-            let uniform = ((word >> 8) as f32 + 0.5) * (1.0 / 16_777_216.0);
-            let number = -(-uniform.ln()).ln();
+            let number = gumbel_of_word(word);
             assert!(number.is_finite() && number <= GUMBEL_MAX, "{word}: {number}");
         }
     }

@@ -85,7 +85,7 @@ fn what_was_asked_before_changes_no_answer() {
 fn a_typed_character_leaves_most_of_the_prompt_as_it_was() {
     let engine = open(None);
     let before = RUST.repeat(8).replace("$0", "*counts.entry(word).or_insert(0) += 1;");
-    let typed = "\nfn main() {\n    let text = std::env::args().nth(1).unwrap_or_default();\n    println!(";
+    let typed = "\nfn main() {\n    let text = std::env::args().nth(1);\n    println!(";
     let mut encoded = Vec::new();
     for length in 0..=typed.len() {
         let text = format!("{before}{}$0\n}}\n", &typed[..length]);

@@ -133,3 +133,20 @@ impl Backend for CpuBackend {
         head::sample(&self.weights, workspace, rows, settings, outcomes);
     }
 }
+
+/// Multiplications and additions a second of a product large enough to be bound by arithmetic alone.
+pub(crate) fn matrix_rate() -> f64 {
+    const ROWS: usize = 264;
+    const SIZE: usize = 1024;
+    let weight = vec![0.5_f32; SIZE * SIZE];
+    let matrix = matrix::PackedMatrix::pack(&[(crate::checkpoint::WeightData::F32(&weight), SIZE)], SIZE);
+    let input = vec![0.25_f32; ROWS * SIZE];
+    let mut output = vec![0.0_f32; ROWS * SIZE];
+    // The best of several: anything else that runs on the machine only ever slows one down.
+    let seconds = (0..20).map(|_| {
+        let start = std::time::Instant::now();
+        matmul::matmul(&input, &matrix, &mut output);
+        start.elapsed().as_secs_f64()
+    });
+    (2 * ROWS * SIZE * SIZE) as f64 / seconds.fold(f64::INFINITY, f64::min)
+}

@@ -6,6 +6,9 @@ use bytemuck::AnyBitPattern;
 use half::{bf16, f16};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice};
 
+#[cfg(target_endian = "big")]
+compile_error!("weights are stored with the lowest byte first, and are read where they lie");
+
 /// The number formats in which weights are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dtype {

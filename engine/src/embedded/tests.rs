@@ -7,6 +7,8 @@ fn the_embedded_model_is_whole() {
     for (name, shape) in crate::checkpoint::expected_tensors(&checkpoint.config) {
         checkpoint.tensor(&name, &shape).unwrap();
     }
+    let tensors = super::EMBEDDED.unwrap().tensors;
+    assert_eq!(tensors.as_ptr().align_offset(64), 0);
     let tokenizer = checkpoint.tokenizer().unwrap();
     assert_eq!(
         checkpoint.config.lacuna.delete_token_id,

@@ -133,12 +133,11 @@ fn attend(
     let Workspace { tasks, attended_by_task, attended, scores, qkv, rows, .. } = workspace;
     tasks.clear();
     let (mut segment_start, mut offset) = (0, 0);
-    for (index, segment) in segments.iter().enumerate() {
+    for segment in segments {
         for first in (0..segment.rows).step_by(ATTENTION_ROWS) {
             let task_rows = ATTENTION_ROWS.min(segment.rows - first);
             for head in 0..weights.heads {
                 tasks.push(AttentionTask {
-                    segment: index,
                     prompt: segment.prompt,
                     head,
                     first_row: segment_start + first,

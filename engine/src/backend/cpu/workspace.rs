@@ -47,7 +47,6 @@ pub(crate) struct Workspace {
 /// One head of a few query rows of one segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AttentionTask {
-    pub(crate) segment: usize,
     pub(crate) prompt: usize,
     pub(crate) head: usize,
     /// Packed rows.

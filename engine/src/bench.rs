@@ -1,0 +1,189 @@
+//! What a step costs on this machine.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::backend::cpu::matrix_rate;
+use crate::backend::{Backend, ENCODE_ROWS, RowOutcome, SampleNoise, SampleRow, SampleSettings, Segment};
+use crate::backend::{denoise, encode};
+use crate::checkpoint::{LayerKind, ModelConfig};
+use crate::local::{open_backend, open_checkpoint};
+use crate::philox::{self, Place, Purpose};
+use crate::{Cancel, Device, Error, ModelSource};
+
+/// The temperature of the measured steps; the work does not depend on it.
+const TEMPERATURE: f32 = 0.6;
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct BenchOptions {
+    /// Where the weights come from.
+    pub model: ModelSource,
+    /// Where to run.
+    pub device: Device,
+    /// Threads to compute with; all cores where it is `None`.
+    pub threads: Option<usize>,
+    /// Canvas rows, all of them hole rows; a measurement each.
+    pub rows: Vec<usize>,
+    /// Tokens in the cached prompt; a measurement each.
+    pub prompts: Vec<usize>,
+    /// Steps a measurement, at least 1, after as many again to warm up (ten at most).
+    pub repeats: usize,
+}
+
+/// Everything measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct BenchReport {
+    /// Threads computed with.
+    pub threads: usize,
+    /// 10^9 multiplications and additions a second of a large product of matrices, measured in the same run.
+    pub matrix_gflops: f64,
+    /// One entry for each number of rows and each prompt.
+    pub steps: Vec<StepTime>,
+    /// One entry for each prompt.
+    pub prefill: Vec<PrefillTime>,
+}
+
+/// A denoising step: self-conditioning, layers, head, and all that the sampler asks of every row.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepTime {
+    /// Canvas rows.
+    pub rows: usize,
+    /// Tokens in the cached prompt.
+    pub prompt: usize,
+    /// Milliseconds.
+    pub median_ms: f64,
+    /// Milliseconds; a tenth of the steps took no longer.
+    pub p10_ms: f64,
+    /// 10^9 multiplications and additions that the step's products need.
+    pub gflop: f64,
+    /// Of [`BenchReport::matrix_gflops`], at the median.
+    pub share_of_matrix_rate: f64,
+}
+
+/// Encoding a prompt from nothing.
+#[derive(Clone, Debug, Serialize)]
+pub struct PrefillTime {
+    /// Tokens.
+    pub prompt: usize,
+    /// Milliseconds.
+    pub median_ms: f64,
+    /// Tokens a second.
+    pub tokens_per_s: f64,
+}
+
+/// Measures; `progress` is told of each measurement as it begins.
+pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str)) -> Result<BenchReport, Error> {
+    let limit = 1 << 16;
+    if options.repeats == 0 || options.rows.iter().chain(&options.prompts).any(|count| *count == 0 || *count > limit) {
+        return Err(Error::Request(format!("rows, prompts and repeats must be from 1 to {limit}")));
+    }
+    let checkpoint = open_checkpoint(&options.model)?;
+    let config = &checkpoint.config;
+    let backend = open_backend(&checkpoint, options.device, options.threads)?;
+    let most = options.rows.iter().copied().max().unwrap_or(1).max(ENCODE_ROWS);
+    let mut workspace = backend.new_workspace(most)?;
+
+    progress("matrix rate");
+    let matrix_gflops = backend.run(matrix_rate) / 1e9;
+    let mut report = BenchReport { threads: backend.threads(), matrix_gflops, steps: Vec::new(), prefill: Vec::new() };
+    for prompt in options.prompts.iter().copied() {
+        progress(&format!("prefill of {prompt} tokens"));
+        let ids = random_ids(config, prompt);
+        let mut cache = backend.new_cache();
+        let mut times = Vec::new();
+        for _ in 0..options.repeats.clamp(3, 10) {
+            cache = backend.new_cache();
+            let start = Instant::now();
+            backend.run(|| {
+                encode(&backend, config.layers.len(), &ids, &mut cache, &mut workspace, &Cancel::new())
+            })?;
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        let median_ms = quantile(&mut times, 0.5);
+        report.prefill.push(PrefillTime { prompt, median_ms, tokens_per_s: prompt as f64 / median_ms * 1e3 });
+        for rows in options.rows.iter().copied() {
+            progress(&format!("step of {rows} rows over {prompt} tokens"));
+            let mut times = measure_steps(&backend, config, &cache, rows, options.repeats, &mut workspace);
+            let median_ms = quantile(&mut times, 0.5);
+            let gflop = step_flop(config, rows, prompt) / 1e9;
+            report.steps.push(StepTime {
+                rows,
+                prompt,
+                median_ms,
+                p10_ms: quantile(&mut times, 0.1),
+                gflop,
+                share_of_matrix_rate: gflop / (median_ms / 1e3) / matrix_gflops,
+            });
+        }
+    }
+    Ok(report)
+}
+
+fn measure_steps<B: Backend>(
+    backend: &B,
+    config: &ModelConfig,
+    cache: &B::Cache,
+    rows: usize,
+    repeats: usize,
+    workspace: &mut B::Workspace,
+) -> Vec<f64> {
+    let ids = random_ids(config, rows);
+    let segments = [Segment { rows, prompt: 0 }];
+    let place = |row: usize| Place { seed: 0, candidate: 0, step: 0, row: row as u32 };
+    let mut samples: Vec<SampleRow> =
+        (0..rows).map(|row| SampleRow { row, allowed: None, place: place(row) }).collect();
+    let mut outcomes = vec![RowOutcome::default(); rows];
+    let mut targets = Vec::with_capacity(rows);
+    let mut times = Vec::with_capacity(repeats);
+    let warm_up = repeats.min(10);
+    for step in 0..warm_up + repeats {
+        samples.iter_mut().for_each(|sample| sample.place.step = step as u32);
+        let start = Instant::now();
+        backend.run(|| {
+            denoise(backend, config.layers.len(), &ids, &segments, &[cache], &targets, workspace);
+            let settings =
+                SampleSettings { temperature: TEMPERATURE, sets: &[], noise: SampleNoise::Philox, keep_soft: true };
+            backend.sample(workspace, &samples, settings, &mut outcomes);
+        });
+        if step >= warm_up {
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        if targets.is_empty() {
+            targets.extend((0..rows).map(Some));
+        }
+    }
+    times
+}
+
+fn random_ids(config: &ModelConfig, count: usize) -> Vec<u32> {
+    let place = |row: usize| Place { seed: 1, candidate: 0, step: 0, row: row as u32 };
+    (0..count).map(|row| philox::token(place(row), Purpose::Start, config.vocab_size as u32)).collect()
+}
+
+/// Multiplications and additions in the products of one step.
+fn step_flop(config: &ModelConfig, rows: usize, prompt: usize) -> f64 {
+    let hidden = config.hidden;
+    let gated = |width: usize| 3 * hidden * width;
+    let mut per_row = gated(config.mlp_intermediate) + 2 * hidden * config.vocab_size;
+    for layer in &config.layers {
+        let query = layer.heads * layer.head_dim;
+        let key = layer.kv_heads * layer.head_dim;
+        let seen = match layer.kind {
+            LayerKind::Sliding { window } => prompt.min(window - 1),
+            LayerKind::Full => prompt,
+        };
+        per_row += hidden * (2 * query + key * if layer.shares_key_as_value { 1 } else { 2 });
+        per_row += 2 * query * (seen + rows);
+        per_row += gated(config.mlp_intermediate) + hidden * config.experts;
+        per_row += config.experts_per_token * gated(config.expert_intermediate);
+    }
+    2.0 * rows as f64 * per_row as f64
+}
+
+fn quantile(times: &mut [f64], share: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    let last = times.len().saturating_sub(1);
+    times.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+}

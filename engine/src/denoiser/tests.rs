@@ -1,0 +1,193 @@
+//! Whole runs over a backend that draws its outcomes at random.
+
+use proptest::prelude::{Strategy, any, prop};
+use proptest::{prop_assert, prop_assert_eq, proptest};
+
+use super::{CanvasJob, Denoised, NoiseKind, Run, SeededNoise};
+use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, Segment, Stack};
+use crate::canvas::{Canvas, Row, TokenSet};
+use crate::philox::{self, Place, Purpose};
+use crate::sampler::Schedule;
+use crate::{Cancel, Error};
+
+const VOCABULARY: u32 = 50;
+
+/// Outcomes follow from the row's place alone; one row in three is very certain.
+struct Dice;
+
+impl Backend for Dice {
+    type Cache = ();
+    type Workspace = Seen;
+
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        work()
+    }
+    fn new_cache(&self) {}
+    fn cached_tokens(&self, (): &()) -> usize {
+        0
+    }
+    fn truncate(&self, (): &mut (), _tokens: usize) {}
+    fn new_workspace(&self, _rows: usize) -> Result<Seen, Error> {
+        Ok(Seen::default())
+    }
+    fn embed(&self, seen: &mut Seen, ids: &[u32]) {
+        seen.packed_rows = ids.len();
+    }
+    fn self_condition(&self, seen: &mut Seen, targets: &[Option<usize>]) {
+        assert!(targets.len() <= seen.kept, "soft embeddings that nobody kept");
+        assert!(targets.iter().flatten().all(|row| *row < seen.packed_rows));
+    }
+    fn soften(&self, _seen: &mut Seen, _logits: &[f32]) {}
+    fn attend_prompt(&self, _: &mut Seen, _: usize, _: &[Segment], _: &mut [&mut ()], _: bool) {}
+    fn attend_canvas(&self, seen: &mut Seen, _layer: usize, segments: &[Segment], _caches: &[&()]) {
+        assert_eq!(segments.iter().map(|segment| segment.rows).sum::<usize>(), seen.packed_rows);
+    }
+    fn feed_forward(&self, _seen: &mut Seen, _layer: usize, _stack: Stack) {}
+    fn logits(&self, _seen: &mut Seen, _out: &mut [f32]) {}
+    fn sample(
+        &self,
+        seen: &mut Seen,
+        rows: &[SampleRow],
+        settings: SampleSettings<'_>,
+        outcomes: &mut [RowOutcome],
+    ) {
+        seen.kept = if settings.keep_soft { rows.len() } else { 0 };
+        for (row, outcome) in rows.iter().zip(outcomes) {
+            let draw = philox::words(row.place, Purpose::Sample, 0);
+            let token = |word: u32| match row.allowed {
+                None => word % VOCABULARY,
+                Some(set) => settings.sets[set].nth(word as usize % settings.sets[set].len()).unwrap(),
+            };
+            let entropy = if draw[2] % 3 == 0 { 1e-4 } else { draw[2] as f32 / u32::MAX as f32 };
+            *outcome = RowOutcome { argmax: token(draw[0]), sample: token(draw[1]), entropy, probability: 0.5 };
+        }
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    packed_rows: usize,
+    kept: usize,
+}
+
+const SCHEDULE: Schedule = Schedule {
+    step_limit: 6,
+    entropy_bound: 0.5,
+    t_min: 0.4,
+    t_max: 0.8,
+    stability_threshold: 0,
+    confidence_threshold: 0.3,
+};
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let row = proptest::prop_oneof![
+        (0..VOCABULARY).prop_map(Row::Pinned),
+        prop::option::of(0..2_usize).prop_map(|allowed| Row::Hole { allowed }),
+    ];
+    prop::collection::vec(row, 1..30)
+}
+
+fn noise() -> impl Strategy<Value = NoiseKind> {
+    proptest::prop_oneof![proptest::prelude::Just(NoiseKind::Uniform), (0..VOCABULARY).prop_map(NoiseKind::Absorbing)]
+}
+
+fn sets() -> [TokenSet; 2] {
+    [3, 7].map(|divisor| TokenSet::from_predicate(VOCABULARY as usize, |id| id % divisor == 0))
+}
+
+/// Runs all canvases together, checking every step on the way.
+fn run(canvases: &[Vec<Row>], kind: NoiseKind, seed: u64) -> Vec<Denoised> {
+    let noise = SeededNoise { kind, vocabulary: VOCABULARY };
+    let sets = sets();
+    let job = |(candidate, rows): (usize, &Vec<Row>)| {
+        let candidate = candidate as u32;
+        let start = |row| noise.start(Place { seed, candidate, step: 0, row: row as u32 }, None);
+        CanvasJob { canvas: Canvas::new(rows.clone(), start), prompt: 0, seed, candidate }
+    };
+    let run = Run {
+        backend: &Dice,
+        layers: 2,
+        prompts: &[&()],
+        schedule: &SCHEDULE,
+        noise: &noise,
+        sets: &sets,
+        first_soft: None,
+    };
+    run.run(canvases.iter().enumerate().map(job).collect(), &mut Seen::default(), &Cancel::new(), &mut |report| {
+        let mut before = 0.0;
+        let mut accepted: Vec<f32> = Vec::new();
+        for (outcome, yes) in report.outcomes.iter().zip(report.accepted) {
+            if *yes {
+                accepted.push(outcome.entropy);
+            }
+        }
+        accepted.sort_by(f32::total_cmp);
+        for entropy in &accepted[..accepted.len() - 1] {
+            before += entropy;
+        }
+        assert!(before <= SCHEDULE.entropy_bound, "accepted entropies before the last sum to {before}");
+        for (row, token) in canvases[report.job].iter().zip(report.canvas.tokens()) {
+            assert!(!matches!(row, Row::Pinned(pinned) if pinned != token), "a pinned token changed");
+        }
+    })
+    .unwrap()
+}
+
+proptest! {
+    #[test]
+    fn pinned_tokens_stay_and_holes_hold_what_they_may(
+        canvases in prop::collection::vec(rows(), 1..4),
+        kind in noise(),
+        seed in any::<u64>(),
+    ) {
+        let sets = sets();
+        for (rows, denoised) in canvases.iter().zip(run(&canvases, kind, seed)) {
+            let holes = rows.iter().filter(|row| matches!(row, Row::Hole { .. })).count();
+            prop_assert_eq!(denoised.steps == 0, holes == 0);
+            for ((row, token), probability) in rows.iter().zip(&denoised.tokens).zip(&denoised.probabilities) {
+                match row {
+                    Row::Pinned(pinned) => prop_assert!(pinned == token && *probability == 1.0),
+                    Row::Hole { allowed: Some(set) } => prop_assert!(sets[*set].contains(*token)),
+                    Row::Hole { allowed: None } => prop_assert!(*token < VOCABULARY),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_canvas_has_the_same_result_alone_and_among_others(
+        canvases in prop::collection::vec(rows(), 2..4),
+        kind in noise(),
+        seed in any::<u64>(),
+    ) {
+        let together = run(&canvases, kind, seed);
+        prop_assert_eq!(&run(&canvases, kind, seed), &together);
+        prop_assert_eq!(&run(&canvases[..1], kind, seed), &together[..1]);
+    }
+}
+
+#[test]
+fn a_cancelled_run_ends_before_the_next_step() {
+    let cancel = Cancel::new();
+    let noise = SeededNoise { kind: NoiseKind::Absorbing(4), vocabulary: VOCABULARY };
+    let run = Run {
+        backend: &Dice,
+        layers: 1,
+        prompts: &[&()],
+        schedule: &Schedule { confidence_threshold: 0.0, ..SCHEDULE },
+        noise: &noise,
+        sets: &[],
+        first_soft: None,
+    };
+    let canvas = Canvas::new(vec![Row::Hole { allowed: None }; 3], |_| 4);
+    let job = CanvasJob { canvas, prompt: 0, seed: 0, candidate: 0 };
+    let mut steps = 0;
+    let result = run.run(vec![job], &mut Seen::default(), &cancel, &mut |_| {
+        steps += 1;
+        if steps == 2 {
+            cancel.cancel();
+        }
+    });
+    assert!(matches!(result, Err(Error::Cancelled)));
+    assert_eq!(steps, 2);
+}
