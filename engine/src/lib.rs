@@ -32,4 +32,4 @@ pub use infiller::{
     Candidate, Description, Device, Extent, Hole, Infill, InfillRequest, Infiller, Language, ModelSource, Piece,
     PromptUse, Step, Timings,
 };
-pub use local::{LocalInfiller, LocalOptions};
+pub use local::{LocalInfiller, LocalOptions, cuda_devices};

@@ -1,6 +1,7 @@
 //! An engine in this process.
 
 mod answer;
+mod device;
 mod prompts;
 
 use std::ops::Range;
@@ -21,6 +22,7 @@ use crate::{
     Cancel, Description, Device, Error, Infill, InfillRequest, Infiller, ModelSource, Piece, PromptUse, Step, Timings,
 };
 
+pub use device::cuda_devices;
 use prompts::Prompts;
 
 /// The embedded model's name in descriptions.
@@ -91,10 +93,7 @@ pub(crate) fn open_backend(
 ) -> Result<CpuBackend, Error> {
     match device {
         Device::Cpu | Device::Auto => CpuBackend::new(checkpoint, threads),
-        Device::Cuda(index) => Err(Error::Device {
-            device: format!("cuda:{index}"),
-            reason: "this program has no CUDA backend; use --device cpu".to_owned(),
-        }),
+        Device::Cuda(index) => Err(device::refuse_cuda(index)),
     }
 }
 
