@@ -1,16 +1,30 @@
 //! The command line.
+//!
+//! What a person got wrong is one line on standard error and a status other than 0. No file is ever written but the
+//! one that `forward` is told to write.
 
+mod doctor;
+mod document;
+#[cfg(test)]
+mod fake;
+mod fill;
+mod forward;
 mod options;
+mod position;
+mod terminal_text;
+mod watch;
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::lsp::{self, LspOptions};
 use options::EngineOptions;
+use terminal_text::in_one_line;
 
-/// Fills holes in code and text with a diffusion language model on your own machine.
+/// Fills holes in code and text with a diffusion language model on your own machine
 #[derive(Debug, Parser)]
 #[command(name = "lacuna", version, max_term_width = 100)]
 struct Arguments {
@@ -20,13 +34,19 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve an editor over standard input and output.
+    /// Serve an editor over standard input and output
     Lsp(LspArguments),
+    /// Fill a hole in a file, and print what belongs there
+    Fill(fill::FillArguments),
+    /// Run a checkpoint on token ids, from file to file
+    Forward(forward::ForwardArguments),
+    /// Say what this program runs on, and whether it works
+    Doctor(doctor::DoctorArguments),
 }
 
 #[derive(Debug, clap::Args)]
 struct LspArguments {
-    /// Talk over standard input and output, which is the only way there is.
+    /// Talk over standard input and output, which is the only way there is
     #[arg(long)]
     stdio: bool,
     #[command(flatten)]
@@ -35,11 +55,13 @@ struct LspArguments {
 
 /// All of the binary: reads the process's arguments, does what they say, and says how it went.
 pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(report_panic));
     match run(Arguments::parse().command) {
         Ok(code) => code,
+        // Whoever read this has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // When nobody reads the error either, there is nobody left to tell.
-            let _ = writeln!(std::io::stderr(), "lacuna: {error:#}");
+            complain(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -47,10 +69,35 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Lsp(arguments) => lsp::run(LspOptions {
-            model: arguments.engine.model()?,
-            device: arguments.engine.device,
-            threads: arguments.engine.threads(),
-        }),
+        // An editor shows what its server says better than what the server's process said before it ended, so
+        // whether the model is any good is for the server to find out.
+        Command::Lsp(LspArguments { stdio: _, engine }) => {
+            lsp::run(LspOptions { model: engine.source(), device: engine.device, threads: engine.threads() })
+        }
+        Command::Fill(arguments) => fill::run(&arguments),
+        Command::Forward(arguments) => forward::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments, &mut io::stdout()),
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Says what is wrong, in one line.
+fn complain(message: &str) {
+    // When nobody reads this either, there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "lacuna: {}", in_one_line(message));
+}
+
+/// A panic is a mistake in this program; it is said in one line too, and on a terminal that shows lines.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    if crossterm::terminal::is_raw_mode_enabled().unwrap_or(false) {
+        let _ = crossterm::terminal::disable_raw_mode();
+        let _ = crossterm::execute!(io::stdout(), crossterm::cursor::Show);
+        let _ = writeln!(io::stdout());
+    }
+    let place = panic.location().map(|location| format!(" at {location}")).unwrap_or_default();
+    let payload = panic.payload_as_str().unwrap_or("no reason given");
+    complain(&format!("internal error{place}: {payload}"));
 }

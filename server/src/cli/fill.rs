@@ -1,0 +1,228 @@
+//! `lacuna fill`: one hole in one file, printed. The file is only read.
+
+mod output;
+
+use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use lacuna_engine::{
+    Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalInfiller, LocalOptions,
+};
+
+use super::document;
+use super::options::EngineOptions;
+use super::position::{Position, byte_offset_of, position_of};
+use super::watch::{self, Screen};
+use crate::postprocess::{self, Change, Surroundings};
+use crate::syntax::{find_hole, hole_of_range, language_of, parse};
+use output::{CandidateReport, Report, TimingsMs};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FillArguments {
+    /// The file with the hole; it is only read
+    file: PathBuf,
+    /// Where the hole is, both counted from 1
+    #[arg(long, value_name = "LINE:COL")]
+    at: Position,
+    /// Where the hole ends, instead of where the text around it suggests
+    #[arg(long, value_name = "LINE:COL")]
+    end: Option<Position>,
+    /// How many different fills to try for
+    #[arg(long, value_name = "N", default_value = "1")]
+    candidates: NonZeroUsize,
+    /// Show the text condensing
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// What the file is written in: text, rust, python or markdown, instead of what its name suggests
+    #[arg(long, value_name = "LANGUAGE", value_parser = language_named)]
+    language: Option<Language>,
+    /// How far the fill may go
+    #[arg(long, value_enum, default_value = "auto")]
+    extent: ExtentChoice,
+    /// Print what the model says, whether or not it fits the text around it
+    #[arg(long)]
+    raw: bool,
+    /// Say on standard error what was changed to make a fill fit, and why
+    #[arg(long, short)]
+    verbose: bool,
+    #[command(flatten)]
+    engine: EngineOptions,
+    /// The same seed gives the same fill
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ExtentChoice {
+    /// As the text around the hole suggests
+    Auto,
+    /// To the end of a line
+    Line,
+    /// Any number of lines
+    Block,
+}
+
+fn language_named(name: &str) -> Result<Language, &'static str> {
+    match name {
+        "text" => Ok(Language::Text),
+        "rust" => Ok(Language::Rust),
+        "python" => Ok(Language::Python),
+        "markdown" => Ok(Language::Markdown),
+        _ => Err("expected text, rust, python or markdown"),
+    }
+}
+
+pub(crate) fn run(arguments: &FillArguments) -> anyhow::Result<ExitCode> {
+    let start = Instant::now();
+    let text = document::read(&arguments.file)?;
+    let language = arguments.language.unwrap_or_else(|| {
+        let first_line = text.lines().next().unwrap_or_default();
+        language_of(&arguments.file, first_line)
+    });
+    let hole = arguments.hole(&text, language).with_context(|| arguments.file.display().to_string())?;
+    let engine = &arguments.engine;
+    let infiller = LocalInfiller::open(&LocalOptions {
+        model: engine.checked_source()?,
+        device: engine.device,
+        threads: engine.threads(),
+    })?;
+    let load_ms = milliseconds_since(start);
+    let request = InfillRequest {
+        text,
+        language,
+        holes: vec![hole],
+        seed: arguments.seed,
+        candidates: arguments.candidates.get(),
+    };
+    let mut stdout = std::io::stdout();
+    let is_terminal = stdout.is_terminal();
+    let answer = Answer { arguments, request: &request, infiller: &infiller, start, load_ms };
+    answer.print(&mut stdout, is_terminal)
+}
+
+impl FillArguments {
+    fn hole(&self, text: &str, language: Language) -> anyhow::Result<Hole> {
+        let at = byte_offset_of(text, self.at).context("--at")?;
+        let found = if let Some(end) = self.end {
+            ensure!(self.at <= end, "--end {end} stands before --at {}", self.at);
+            hole_of_range(text, at..byte_offset_of(text, end).context("--end")?)
+        } else {
+            find_hole(text, parse(text, language).as_ref(), language, at)
+        };
+        let extent = match self.extent {
+            ExtentChoice::Auto => found.extent,
+            ExtentChoice::Line => Extent::Line,
+            ExtentChoice::Block => Extent::Block,
+        };
+        Ok(Hole { byte_range: found.byte_range, extent, max_tokens: None })
+    }
+}
+
+/// All that it takes to answer.
+struct Answer<'a> {
+    arguments: &'a FillArguments,
+    request: &'a InfillRequest,
+    infiller: &'a dyn Infiller,
+    /// When the command began.
+    start: Instant,
+    load_ms: f64,
+}
+
+/// A candidate that fits its surroundings.
+struct Fitted {
+    candidate: Candidate,
+    changes: Vec<Change>,
+}
+
+impl Fitted {
+    fn text(&self) -> &str {
+        &self.candidate.fills[0]
+    }
+}
+
+impl Answer<'_> {
+    fn print(&self, out: &mut dyn Write, is_terminal: bool) -> anyhow::Result<ExitCode> {
+        let mut screen = if self.arguments.watch && is_terminal { Screen::open() } else { None };
+        let infill = match &mut screen {
+            Some(screen) => watch::condense(self.infiller, self.request, screen),
+            None => self.infiller.infill(self.request, &Cancel::new(), &mut |_| ()),
+        };
+        let infill = match infill {
+            Ok(infill) => infill,
+            // Only the one who looks on can cancel, and knows it.
+            Err(Error::Cancelled) => return Ok(ExitCode::from(watch::INTERRUPTED)),
+            Err(error) => return Err(error.into()),
+        };
+        let fitted = self.fit(infill.candidates);
+        let best = fitted.first().context("the engine gave no fill")?;
+        let was_shown = screen.is_some();
+        if let Some(mut screen) = screen {
+            screen.finish(self.request, &best.candidate, self.start.elapsed())?;
+        }
+        if self.arguments.json {
+            let byte_range = &self.request.holes[0].byte_range;
+            let description = self.infiller.describe();
+            let report = Report {
+                text: best.text(),
+                start: position_of(&self.request.text, byte_range.start),
+                end: position_of(&self.request.text, byte_range.end),
+                candidates: fitted.iter().map(CandidateReport::from).collect(),
+                model: &description.model,
+                device: &description.device,
+                timings_ms: TimingsMs {
+                    load: self.load_ms,
+                    prompt: infill.timings.prompt_ms,
+                    denoise: infill.timings.denoise_ms,
+                    total: milliseconds_since(self.start),
+                },
+            };
+            serde_json::to_writer(&mut *out, &report).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            output::write_fills(out, &fitted, usize::from(was_shown), is_terminal)?;
+        }
+        out.flush()?;
+        if self.arguments.verbose {
+            output::write_changes(&mut std::io::stderr(), &fitted)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Makes each candidate fit the text around the hole, and leaves out what has thereby become the same.
+    fn fit(&self, candidates: Vec<Candidate>) -> Vec<Fitted> {
+        let hole = &self.request.holes[0];
+        let around = Surroundings {
+            before: &self.request.text[..hole.byte_range.start],
+            after: &self.request.text[hole.byte_range.end..],
+            extent: hole.extent,
+            language: self.request.language,
+        };
+        let mut all: Vec<Fitted> = Vec::new();
+        for mut candidate in candidates {
+            let mut changes = Vec::new();
+            if !self.arguments.raw {
+                let processed = postprocess::process(&candidate.fills[0], &around);
+                candidate.fills[0] = processed.text;
+                changes = processed.changes;
+            }
+            if all.iter().all(|fitted| fitted.text() != candidate.fills[0]) {
+                all.push(Fitted { candidate, changes });
+            }
+        }
+        all
+    }
+}
+
+fn milliseconds_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests;

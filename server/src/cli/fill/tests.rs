@@ -1,0 +1,99 @@
+use clap::Parser;
+use serde_json::Value;
+
+use super::*;
+use crate::cli::fake::Fake;
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    arguments: FillArguments,
+}
+
+fn arguments(options: &[&str]) -> FillArguments {
+    Line::parse_from(["fill", "file.rs"].iter().chain(options)).arguments
+}
+
+/// What is printed for a text that is filled like this.
+fn printed(options: &[&str], text: &str, fills: &[&'static str], is_terminal: bool) -> String {
+    let arguments = arguments(options);
+    let hole = arguments.hole(text, Language::Rust).unwrap();
+    let request =
+        InfillRequest { text: text.to_owned(), language: Language::Rust, holes: vec![hole], seed: 0, candidates: 1 };
+    let infiller = Fake::with_fills(fills);
+    let answer =
+        Answer { arguments: &arguments, request: &request, infiller: &infiller, start: Instant::now(), load_ms: 1.5 };
+    let mut out = Vec::new();
+    assert_eq!(answer.print(&mut out, is_terminal).unwrap(), ExitCode::SUCCESS);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_fill_alone() {
+    assert_eq!(printed(&["--at", "1:9"], "let a = ;\n", &["b"], false), "b");
+    assert_eq!(printed(&["--at", "1:9"], "let a = ;\n", &["b"], true), "b\n");
+}
+
+#[test]
+fn a_terminal_is_not_told_what_to_do() {
+    assert_eq!(printed(&["--at", "1:9"], "let a = ;\n", &["\x1b[2J"], true), "␛[2J\n");
+    assert_eq!(printed(&["--at", "1:9"], "let a = ;\n", &["\x1b[2J"], false), "\x1b[2J");
+}
+
+#[test]
+fn several_fills_have_titles() {
+    let out = printed(&["--at", "1:9", "--candidates", "3"], "let a = ;\n", &["b", "c"], false);
+    assert_eq!(out, "--- candidate 1 of 2, confidence 0.75\nb\n--- candidate 2 of 2, confidence 0.75\nc\n");
+}
+
+#[test]
+fn a_fill_is_made_to_fit_and_said_once() {
+    let text = "let a = max(b, );\n";
+    assert_eq!(printed(&["--at", "1:16"], text, &["c);", "c"], false), "c");
+    assert_eq!(printed(&["--at", "1:16", "--raw"], text, &["c);"], false), "c);");
+}
+
+#[test]
+fn json_is_one_object_with_its_keys_in_order() {
+    let out = printed(&["--at", "2:3", "--end", "2:5", "--json"], "é\nlet a\n", &["x", "y"], false);
+    let object: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(object["text"], "x");
+    assert_eq!(object["start"], serde_json::json!({"line": 2, "col": 3}));
+    assert_eq!(object["end"], serde_json::json!({"line": 2, "col": 5}));
+    assert_eq!(object["candidates"][1], serde_json::json!({"text": "y", "confidence": 0.75, "tokens": 3, "steps": 5}));
+    assert_eq!(object["timings_ms"]["load"], 1.5);
+    assert!(out.ends_with("}\n") && out.lines().count() == 1);
+    let places: Vec<_> =
+        ["\"text\"", "\"start\"", "\"end\"", "\"candidates\"", "\"model\"", "\"device\"", "\"timings_ms\""]
+            .map(|key| out.find(key).unwrap())
+            .into();
+    assert!(places.is_sorted(), "{out}");
+}
+
+#[test]
+fn the_hole_is_found_or_given() {
+    let hole = |options: &[&str], text| arguments(options).hole(text, Language::Rust);
+    let found = |options: &[&str], text| hole(options, text).map(|hole| (hole.byte_range, hole.extent)).unwrap();
+    assert_eq!(found(&["--at", "1:8"], "fn f() {  \n}"), (7..7, Extent::Line));
+    assert_eq!(found(&["--at", "1:9"], "fn f() {  \n}"), (8..10, Extent::Block));
+    assert_eq!(found(&["--at", "1:9", "--extent", "line"], "fn f() {  \n}"), (8..10, Extent::Line));
+    assert_eq!(found(&["--at", "1:1", "--end", "2:2"], "a\nb"), (0..3, Extent::Block));
+    let error = hole(&["--at", "2:1", "--end", "1:1"], "a\nb").unwrap_err();
+    assert_eq!(format!("{error:#}"), "--end 1:1 stands before --at 2:1");
+    let error = hole(&["--at", "1:1", "--end", "5:1"], "a\nb").unwrap_err();
+    assert_eq!(format!("{error:#}"), "--end: 5:1 is past the end: there are 2 lines");
+}
+
+#[test]
+fn a_cancelled_fill_prints_nothing() {
+    let arguments = arguments(&["--at", "1:1"]);
+    let hole = arguments.hole("", Language::Rust).unwrap();
+    let request =
+        InfillRequest { text: String::new(), language: Language::Rust, holes: vec![hole], seed: 0, candidates: 1 };
+    let infiller = Fake::with_fills(&[]);
+    let answer =
+        Answer { arguments: &arguments, request: &request, infiller: &infiller, start: Instant::now(), load_ms: 0.0 };
+    let mut out = Vec::new();
+    assert_eq!(answer.print(&mut out, false).unwrap(), ExitCode::from(130));
+    assert!(out.is_empty());
+}
