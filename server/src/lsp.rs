@@ -61,6 +61,9 @@ pub struct LspOptions {
 /// worker's queue holds ever take long.
 const MAX_CONCURRENT_MESSAGES: usize = 4096;
 
+/// Threads that look for holes; more of them would only take the engine's place.
+const MAX_PARSING_THREADS: usize = 2;
+
 /// How long requests under way may still take after the end of input.
 const GRACE_AFTER_INPUT: Duration = Duration::from_secs(2);
 
@@ -74,8 +77,16 @@ const PIPE_BYTES: usize = 1 << 16;
 pub fn run(options: LspOptions) -> anyhow::Result<ExitCode> {
     log_to_standard_error();
     let loader = move || -> Result<Box<dyn Infiller>, Error> {
-        let LspOptions { model, device, threads } = options;
-        Ok(Box::new(LocalInfiller::open(&LocalOptions { model, device, threads })?))
+        let LspOptions {
+            model,
+            device,
+            threads,
+        } = options;
+        Ok(Box::new(LocalInfiller::open(&LocalOptions {
+            model,
+            device,
+            threads,
+        })?))
     };
     serve(std::io::stdin(), std::io::stdout(), loader)
 }
@@ -89,7 +100,11 @@ pub fn serve(
     output: impl Write + Send + 'static,
     loader: impl FnOnce() -> Result<Box<dyn Infiller>, Error> + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(MAX_PARSING_THREADS)
+        .enable_time()
+        .build()?;
     let code = runtime.block_on(serve_until_exit(input, output, Worker::start(loader)?));
     // Nothing that still runs may keep the process: a parse, or a write that the client does not read.
     runtime.shutdown_background();
@@ -131,7 +146,12 @@ async fn serve_until_exit(
             () = feed_then_grace => tracing::warn!("requests were still under way when the input had ended"),
         }
     };
-    let all_given = async { tokio::join!(framework_or_grace, transport::drain(from_framework, responses, &gate)) };
+    let all_given = async {
+        tokio::join!(
+            framework_or_grace,
+            transport::drain(from_framework, responses, &gate)
+        )
+    };
     tokio::select! {
         _ = all_given => {}
         // Nobody reads any more.
@@ -142,20 +162,38 @@ async fn serve_until_exit(
 }
 
 fn exit_code(shutdown_seen: &AtomicBool) -> ExitCode {
-    if shutdown_seen.load(Ordering::SeqCst) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if shutdown_seen.load(Ordering::SeqCst) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Logs what `LACUNA_LOG` names, and by default only what somebody should know about.
 fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("LACUNA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    // The framework's finer levels quote whole messages, and with them documents.
-    let quiet = ["tower_lsp_server=warn".parse(), "tower_lsp_server::codec=off".parse()];
-    let filter = quiet.into_iter().flatten().fold(filter, EnvFilter::add_directive);
+    // The framework's finer levels quote whole messages, and with them documents; its warnings are about messages
+    // that every editor sends and no server has to know.
+    let quiet = [
+        "tower_lsp_server=error".parse(),
+        "tower_lsp_server::codec=off".parse(),
+    ];
+    let filter = quiet
+        .into_iter()
+        .flatten()
+        .fold(filter, EnvFilter::add_directive);
     // Where somebody else has set up logging already, it stays as it is.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
     // A panic's own message may quote text, so that only its place is told.
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         tracing::error!("a request failed unexpectedly at {place}");
     }));
 }

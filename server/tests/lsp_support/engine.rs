@@ -4,7 +4,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use lacuna_engine::{
-    Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, PromptUse, Step, Timings,
+    Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, PromptUse, Step,
+    Timings,
 };
 
 /// One request that the engine has begun.
@@ -24,7 +25,9 @@ enum Reply {
 impl Call {
     /// Ends the request with these candidates.
     pub(crate) fn fill(self, fills: &[&str]) {
-        self.end(Reply::Fills(fills.iter().map(|&fill| fill.to_owned()).collect()));
+        self.end(Reply::Fills(
+            fills.iter().map(|&fill| fill.to_owned()).collect(),
+        ));
     }
 
     pub(crate) fn fail(self, error: Error) {
@@ -39,17 +42,25 @@ impl Call {
     pub(crate) fn wait_until_cancelled(self) {
         // The engine holds the other end for as long as it works.
         while self.ended.recv().is_ok() {}
-        assert!(self.cancel.is_cancelled(), "the request ended without having been cancelled");
+        assert!(
+            self.cancel.is_cancelled(),
+            "the request ended without having been cancelled"
+        );
     }
 
     /// Text before the hole and after it.
     pub(crate) fn around(&self) -> (&str, &str) {
         let hole = &self.request.holes[0].byte_range;
-        (&self.request.text[..hole.start], &self.request.text[hole.end..])
+        (
+            &self.request.text[..hole.start],
+            &self.request.text[hole.end..],
+        )
     }
 
     fn end(self, reply: Reply) {
-        self.reply.send(reply).expect("the engine still works on the request");
+        self.reply
+            .send(reply)
+            .expect("the engine still works on the request");
     }
 }
 
@@ -80,7 +91,12 @@ impl Infiller for FakeEngine {
     ) -> Result<Infill, Error> {
         let (reply, replies) = mpsc::channel();
         let (_working, ended) = mpsc::channel();
-        let call = Call { request: request.clone(), cancel: cancel.clone(), reply, ended };
+        let call = Call {
+            request: request.clone(),
+            cancel: cancel.clone(),
+            reply,
+            ended,
+        };
         if self.calls.send(call).is_err() {
             return Err(Error::Cancelled);
         }
@@ -90,7 +106,9 @@ impl Infiller for FakeEngine {
                 Ok(Reply::Fills(fills)) => return Ok(infill(fills)),
                 Ok(Reply::Error(error)) => return Err(error),
                 Ok(Reply::Panic) => panic!("the test wants this"),
-                Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => return Err(Error::Cancelled),
+                Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => {
+                    return Err(Error::Cancelled);
+                }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Error::Cancelled),
             }
@@ -105,7 +123,16 @@ impl Infiller for FakeEngine {
 fn infill(fills: Vec<String>) -> Infill {
     let candidates = fills
         .into_iter()
-        .map(|fill| Candidate { fills: vec![fill], confidence: 1.0, tokens: 1, steps: 1 })
+        .map(|fill| Candidate {
+            fills: vec![fill],
+            confidence: 1.0,
+            tokens: 1,
+            steps: 1,
+        })
         .collect();
-    Infill { candidates, prompt: PromptUse::default(), timings: Timings::default() }
+    Infill {
+        candidates,
+        prompt: PromptUse::default(),
+        timings: Timings::default(),
+    }
 }

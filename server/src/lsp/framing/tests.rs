@@ -1,4 +1,4 @@
-use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
+use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::prop_oneof;
 use serde_json::{Value, json};
 
@@ -10,21 +10,34 @@ fn framed(body: &str) -> Vec<u8> {
     format!("Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// Feeds the bytes in pieces of the given size, and gives each frame as JSON: a message's body or a refusal's.
+/// Each frame as JSON.
 fn frames(bytes: &[u8], piece_bytes: usize) -> Vec<Value> {
+    let bodies = bodies(bytes, piece_bytes);
+    bodies
+        .iter()
+        .map(|body| serde_json::from_slice(body).expect("what is passed on is JSON"))
+        .collect()
+}
+
+/// Feeds the bytes in pieces of the given size, and gives each frame's body: a message's or a refusal's.
+fn bodies(bytes: &[u8], piece_bytes: usize) -> Vec<Vec<u8>> {
     let mut framing = Framing::new(LIMIT);
-    let mut frames = Vec::new();
+    let mut bodies = Vec::new();
     for piece in bytes.chunks(piece_bytes.max(1)) {
         framing.push(piece);
         while let Some(frame) = framing.next_frame() {
-            let body = match frame {
+            bodies.push(match frame {
                 Frame::Message(message) => message.body,
                 Frame::Refused(refusal) => refusal.to_body(),
-            };
-            frames.push(serde_json::from_slice(&body).expect("what is passed on is JSON"));
+            });
         }
     }
-    frames
+    bodies
+}
+
+fn is_understood_by_framework(body: &[u8]) -> bool {
+    serde_json::from_slice::<tower_lsp::jsonrpc::Request>(body).is_ok()
+        || serde_json::from_slice::<tower_lsp::jsonrpc::Response>(body).is_ok()
 }
 
 fn code(frame: &Value) -> Option<i64> {
@@ -42,14 +55,23 @@ fn assert_recovers(garbage: &[u8]) {
     for piece_bytes in [1, 2, 3, 7, bytes.len()] {
         let frames = frames(&bytes, piece_bytes);
         assert_eq!(frames.last(), Some(&ping()), "in pieces of {piece_bytes}");
-        assert!(frames[..frames.len() - 1].iter().all(|frame| code(frame).is_some()), "{frames:?}");
+        assert!(
+            frames[..frames.len() - 1]
+                .iter()
+                .all(|frame| code(frame).is_some()),
+            "{frames:?}"
+        );
         assert!(frames.len() > 1, "the garbage went unanswered");
     }
 }
 
 #[test]
 fn messages_pass_one_after_the_other() {
-    let bytes = [framed(&ping().to_string()), framed(r#"{"jsonrpc":"2.0","method":"exit"}"#)].concat();
+    let bytes = [
+        framed(&ping().to_string()),
+        framed(r#"{"jsonrpc":"2.0","method":"exit"}"#),
+    ]
+    .concat();
     let expected = [ping(), json!({ "jsonrpc": "2.0", "method": "exit" })];
     assert_eq!(frames(&bytes, bytes.len()), expected);
     assert_eq!(frames(&bytes, 1), expected);
@@ -61,11 +83,21 @@ fn a_header_is_read_leniently_where_that_is_safe() {
     for header in [
         format!("content-length:{}\r\n\r\n", body.len()),
         format!("Content-Length: {}\n\n", body.len()),
-        format!("Content-Type: application/vscode-jsonrpc; charset=utf-8\r\nContent-Length: {}\r\n\r\n", body.len()),
-        format!("Content-Length: {}\r\nContent-Type: application/json\r\n\r\n", body.len()),
+        format!(
+            "Content-Type: application/vscode-jsonrpc; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        ),
+        format!(
+            "Content-Length: {}\r\nContent-Type: application/json\r\n\r\n",
+            body.len()
+        ),
         format!("\r\n\r\nContent-Length: {}\r\n\r\n", body.len()),
     ] {
-        assert_eq!(frames(format!("{header}{body}").as_bytes(), 3), [ping()], "{header:?}");
+        assert_eq!(
+            frames(format!("{header}{body}").as_bytes(), 3),
+            [ping()],
+            "{header:?}"
+        );
     }
 }
 
@@ -77,15 +109,26 @@ fn what_is_no_message_is_answered_and_the_next_header_found() {
     assert_recovers(b"Content-Length: -5\r\n\r\n{}");
     assert_recovers(b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n{}");
     assert_recovers(b"Content-Type: text/plain\r\n\r\n{}");
-    assert_recovers(b"Content-Type: application/json; charset=latin1\r\nContent-Length: 2\r\n\r\n{}");
+    assert_recovers(
+        b"Content-Type: application/json; charset=latin1\r\nContent-Length: 2\r\n\r\n{}",
+    );
     assert_recovers(b"Content-Length: 99999999999999999999999\r\n\r\n{}");
     // The body is no JSON; no message; too short; too long; longer than is allowed.
     assert_recovers(&framed("{\"jsonrpc\":\"2.0\",\"method\":"));
     assert_recovers(&framed("[]"));
     assert_recovers(b"Content-Length: 10\r\n\r\n{\"jsonrpc\":\"2.0\",\"method\":\"exit\"}");
     assert_recovers(b"Content-Length: 2000\r\n\r\n{\"jsonrpc\":\"2.0\",\"method\":\"exit\"}");
-    assert_recovers(format!("Content-Length: {}\r\n\r\n{}", LIMIT + 1, " ".repeat(LIMIT + 1)).as_bytes());
-    assert_recovers(&framed("{\"jsonrpc\":\"2.0\",\"method\":\"\u{7f}\\uZZZZ\"}"));
+    assert_recovers(
+        format!(
+            "Content-Length: {}\r\n\r\n{}",
+            LIMIT + 1,
+            " ".repeat(LIMIT + 1)
+        )
+        .as_bytes(),
+    );
+    assert_recovers(&framed(
+        "{\"jsonrpc\":\"2.0\",\"method\":\"\u{7f}\\uZZZZ\"}",
+    ));
     assert_recovers(b"Content-Length: 4\r\n\r\n\"\xff\xfe\"");
     assert_recovers(&framed(&"[".repeat(5000)));
     assert_recovers(&vec![b'x'; 3 * LIMIT]);
@@ -95,32 +138,57 @@ fn what_is_no_message_is_answered_and_the_next_header_found() {
 fn bad_json_is_answered_with_its_own_code() {
     let frames = frames(&framed("{\"jsonrpc\":"), 4);
     assert_eq!(frames.len(), 1);
-    assert_eq!((code(&frames[0]), &frames[0]["id"]), (Some(-32700), &Value::Null));
+    assert_eq!(
+        (code(&frames[0]), &frames[0]["id"]),
+        (Some(-32700), &Value::Null)
+    );
 }
 
 #[test]
 fn json_that_is_no_message_is_refused_under_its_id() {
     for (body, id) in [
         (json!({ "jsonrpc": "2.0", "id": 3 }), json!(3)),
-        (json!({ "jsonrpc": "1.0", "id": "a", "method": "m" }), json!("a")),
+        (
+            json!({ "jsonrpc": "1.0", "id": "a", "method": "m" }),
+            json!("a"),
+        ),
         (json!({ "id": 3, "method": "m" }), json!(3)),
         (json!({ "jsonrpc": "2.0", "id": 3, "method": 4 }), json!(3)),
-        (json!({ "jsonrpc": "2.0", "id": 1.5, "method": "m" }), Value::Null),
-        (json!({ "jsonrpc": "2.0", "id": u64::MAX, "method": "m" }), Value::Null),
-        (json!({ "jsonrpc": "2.0", "id": [1], "method": "m" }), Value::Null),
-        (json!([{ "jsonrpc": "2.0", "id": 3, "method": "m" }]), Value::Null),
+        (
+            json!({ "jsonrpc": "2.0", "id": 1.5, "method": "m" }),
+            Value::Null,
+        ),
+        (
+            json!({ "jsonrpc": "2.0", "id": u64::MAX, "method": "m" }),
+            Value::Null,
+        ),
+        (
+            json!({ "jsonrpc": "2.0", "id": [1], "method": "m" }),
+            Value::Null,
+        ),
+        (
+            json!([{ "jsonrpc": "2.0", "id": 3, "method": "m" }]),
+            Value::Null,
+        ),
         (json!("m"), Value::Null),
     ] {
         let frames = frames(&framed(&body.to_string()), 5);
         assert_eq!(frames.len(), 1, "{body}");
-        assert_eq!((code(&frames[0]), &frames[0]["id"]), (Some(-32600), &id), "{body}");
+        assert_eq!(
+            (code(&frames[0]), &frames[0]["id"]),
+            (Some(-32600), &id),
+            "{body}"
+        );
     }
 }
 
 #[test]
 fn responses_are_brought_into_the_form_that_the_framework_takes() {
     for (response, expected) in [
-        (json!({ "jsonrpc": "2.0", "id": 1, "result": [1] }), json!({ "jsonrpc": "2.0", "id": 1, "result": [1] })),
+        (
+            json!({ "jsonrpc": "2.0", "id": 1, "result": [1] }),
+            json!({ "jsonrpc": "2.0", "id": 1, "result": [1] }),
+        ),
         (
             json!({ "jsonrpc": "2.0", "id": 1, "result": null, "error": { "code": 5, "message": "m", "more": 1 } }),
             json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": 5, "message": "m" } }),
@@ -171,7 +239,11 @@ fn an_unfinished_oversized_message_takes_no_memory() {
         framing.push(&[b'x'; 4096]);
         assert_eq!(framing.next_frame(), None);
     }
-    assert!(framing.buffer.capacity() < LIMIT, "{} bytes are kept", framing.buffer.capacity());
+    assert!(
+        framing.buffer.capacity() < LIMIT,
+        "{} bytes are kept",
+        framing.buffer.capacity()
+    );
 }
 
 /// Bytes that look like the protocol more often than chance would have it.
@@ -220,7 +292,8 @@ proptest! {
     }
 
     #[test]
-    fn pieces_make_no_difference(bytes in garbage(), piece_bytes in 1_usize..40) {
+    fn pieces_make_no_difference(before in garbage(), after in garbage(), piece_bytes in 1_usize..40) {
+        let bytes = [before, framed(&ping().to_string()), after].concat();
         let answers = |piece_bytes| {
             let frames = frames(&bytes, piece_bytes);
             frames.into_iter().filter(|frame| code(frame).is_none()).collect::<Vec<_>>()
@@ -231,11 +304,20 @@ proptest! {
     #[test]
     fn whatever_is_passed_on_the_framework_understands(params in json_value(4), method in ".{0,8}", id in json_value(1)) {
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params, "id": id });
-        for frame in frames(&framed(&message.to_string()), LIMIT) {
-            let understood = serde_json::from_value::<tower_lsp::jsonrpc::Request>(frame.clone()).is_ok()
-                || serde_json::from_value::<tower_lsp::jsonrpc::Response>(frame).is_ok();
-            prop_assert_eq!(understood, true);
+        for body in bodies(&framed(&message.to_string()), LIMIT) {
+            prop_assert!(is_understood_by_framework(&body));
         }
+    }
+}
+
+#[test]
+fn what_is_nested_too_deeply_is_refused_and_not_passed_on() {
+    for depth in [1, 60, 120, 124, 125, 126, 127, 128, 129, 1000] {
+        let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{nested}}}"#);
+        let bodies = bodies(&framed(&body), LIMIT);
+        assert_eq!(bodies.len(), 1);
+        assert!(is_understood_by_framework(&bodies[0]), "depth {depth}");
     }
 }
 
