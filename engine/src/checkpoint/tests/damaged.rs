@@ -3,7 +3,7 @@ use std::fs;
 use serde_json::json;
 
 use super::{folder, refusal, weights_refusal};
-use crate::checkpoint::sample::{config, serialise, tensors};
+use crate::checkpoint::sample::{config, serialise, tensors, write_folder};
 
 #[test]
 fn a_missing_or_misplaced_file_is_named() {
@@ -45,6 +45,25 @@ fn a_missing_or_misplaced_file_is_named() {
     fs::remove_file(path.join("config.json")).unwrap();
     fs::create_dir(path.join("config.json")).unwrap();
     assert_eq!(refusal(path), "FOLDER/config.json: is a folder, not a file");
+}
+
+/// Reading a device or a pipe might never end.
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_read() {
+    for name in ["config.json", "generation_config.json", "model.safetensors"] {
+        let folder = folder();
+        write_folder(folder.path(), &config());
+        let path = folder.path().join(name);
+        if path.exists() {
+            fs::remove_file(&path).unwrap();
+        }
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(
+            refusal(folder.path()),
+            format!("FOLDER/{name}: is not a regular file")
+        );
+    }
 }
 
 #[test]
