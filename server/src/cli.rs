@@ -3,6 +3,7 @@
 //! What a person got wrong is one line on standard error and a status other than 0. No file is ever written but the
 //! one that `forward` is told to write.
 
+mod bench;
 mod doctor;
 mod document;
 #[cfg(test)]
@@ -40,6 +41,8 @@ enum Command {
     Fill(fill::FillArguments),
     /// Run a checkpoint on token ids, from file to file
     Forward(forward::ForwardArguments),
+    /// Measure what a denoising step costs on this machine
+    Bench(bench::BenchArguments),
     /// Say what this program runs on, and whether it works
     Doctor(doctor::DoctorArguments),
 }
@@ -76,6 +79,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Fill(arguments) => fill::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments, &mut io::stdout()),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut io::stdout()),
     }
 }

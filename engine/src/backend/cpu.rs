@@ -10,6 +10,8 @@ mod matmul;
 mod matrix;
 mod products;
 mod rope;
+#[cfg(test)]
+mod tests;
 mod vector;
 mod weights;
 mod workspace;

@@ -1,7 +1,5 @@
 //! The machine that this program runs on.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -10,10 +8,8 @@ pub(super) struct Machine {
     cores: usize,
     /// Vector instructions that the CPU backend can choose from at run time.
     vector_features: Vec<&'static str>,
-    /// Whether the CUDA backend is in this program.
-    built_with_cuda: bool,
-    /// The file by which an NVIDIA driver shows itself.
-    cuda_driver: Option<String>,
+    /// The cards that CUDA finds, or why it cannot be used.
+    cuda: Vec<String>,
 }
 
 impl Machine {
@@ -22,8 +18,7 @@ impl Machine {
             architecture: std::env::consts::ARCH,
             cores: std::thread::available_parallelism().map_or(1, Into::into),
             vector_features: vector_features(),
-            built_with_cuda: cfg!(feature = "cuda"),
-            cuda_driver: cuda_driver(),
+            cuda: lacuna_engine::cuda_devices().unwrap_or_else(|error| vec![error.to_string()]),
         }
     }
 
@@ -33,11 +28,7 @@ impl Machine {
     }
 
     pub(super) fn cuda(&self) -> String {
-        let built = if self.built_with_cuda { "built in" } else { "not built in" };
-        match &self.cuda_driver {
-            Some(file) => format!("{built}; there is a driver ({file})"),
-            None => format!("{built}; no driver found"),
-        }
+        self.cuda.join("; ")
     }
 }
 
@@ -60,10 +51,4 @@ fn vector_features() -> Vec<&'static str> {
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn vector_features() -> Vec<&'static str> {
     Vec::new()
-}
-
-/// Where drivers are on Linux, on Linux inside Windows, and on Windows.
-fn cuda_driver() -> Option<String> {
-    let files = ["/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libcuda.so.1", "C:\\Windows\\System32\\nvcuda.dll"];
-    files.into_iter().find(|file| Path::new(file).exists()).map(ToOwned::to_owned)
 }
