@@ -6,12 +6,7 @@ use std::path::Path;
 
 const VARIABLE: &str = "LACUNA_NO_EMBEDDED_MODEL";
 const FOLDER: &str = "../fixtures/nano";
-const FILES: [&str; 4] = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "model.safetensors",
-];
+const FILES: [&str; 4] = ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"];
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(lacuna_embedded_model)");

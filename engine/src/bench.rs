@@ -96,9 +96,7 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str)) -> Result<B
         for _ in 0..options.repeats.clamp(3, 10) {
             cache = backend.new_cache();
             let start = Instant::now();
-            backend.run(|| {
-                encode(&backend, config.layers.len(), &ids, &mut cache, &mut workspace, &Cancel::new())
-            })?;
+            backend.run(|| encode(&backend, config.layers.len(), &ids, &mut cache, &mut workspace, &Cancel::new()))?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
         let median_ms = quantile(&mut times, 0.5);

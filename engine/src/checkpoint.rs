@@ -64,10 +64,7 @@ impl Checkpoint {
     pub(crate) fn open_folder(path: &Path) -> Result<Self, Error> {
         let metadata = path.metadata().map_err(|source| Error::io(path, source))?;
         if !metadata.is_dir() {
-            return Err(Error::checkpoint(
-                path,
-                format!("is not a folder; name the one that holds {CONFIG}"),
-            ));
+            return Err(Error::checkpoint(path, format!("is not a folder; name the one that holds {CONFIG}")));
         }
         let config = files::read_text(&path.join(CONFIG))?;
         let config = config.ok_or_else(|| Error::checkpoint(path, format!("has no {CONFIG}")))?;
@@ -98,13 +95,7 @@ impl Checkpoint {
         tokenizer: Option<&'static [u8]>,
     ) -> Result<Self, Error> {
         tensors.check(&config, path)?;
-        Ok(Self {
-            config,
-            generation,
-            path: path.to_path_buf(),
-            tensors,
-            tokenizer,
-        })
+        Ok(Self { config, generation, path: path.to_path_buf(), tensors, tokenizer })
     }
 
     /// The tensor of that name, of exactly that shape, with all its elements finite. The elements are looked at
@@ -140,19 +131,12 @@ impl Checkpoint {
     }
 }
 
-fn parse(
-    folder: &Path,
-    config: &str,
-    generation: Option<&str>,
-) -> Result<(ModelConfig, GenerationConfig), Error> {
+fn parse(folder: &Path, config: &str, generation: Option<&str>) -> Result<(ModelConfig, GenerationConfig), Error> {
     let config = ModelConfig::parse(&folder.join(CONFIG), config)?;
     let generation = match generation {
-        Some(text) => GenerationConfig::parse(
-            &folder.join(GENERATION),
-            text,
-            config.vocab_size,
-            &config.eos_token_ids,
-        )?,
+        Some(text) => {
+            GenerationConfig::parse(&folder.join(GENERATION), text, config.vocab_size, &config.eos_token_ids)?
+        }
         None => GenerationConfig::published(&config.eos_token_ids),
     };
     Ok((config, generation))

@@ -26,11 +26,12 @@ pub struct ForwardOptions {
     pub device: Device,
     /// Threads to compute with; all cores where it is `None`.
     pub threads: Option<usize>,
-    /// The tensors to read: `prompt_ids` I64 [P], `canvas_ids` I64 [C], `self_conditioning_logits` F32 [C, V]
-    /// (optional); for denoising also `gumbel` F32 [T, C, V], `renoise` I64 [T, C], `pinned` U8 [C] (optional).
+    /// The tensors to read: `prompt_ids: I64 [P]`, `canvas_ids: I64 [C]` and, optionally,
+    /// `self_conditioning_logits: F32 [C, V]`; to denoise also `gumbel: F32 [T, C, V]`, `renoise: I64 [T, C]` and,
+    /// optionally, `pinned: U8 [C]`.
     pub input: PathBuf,
-    /// The tensors to write: `logits` F32 [C, V]; for denoising `canvas`, `argmax` I64, `accepted` U8, `entropy`
-    /// F32 (nats), one row a step, and `steps` I64 [1].
+    /// The tensors to write: `logits: F32 [C, V]`; of denoising, a row a step, `canvas` and `argmax` (I64), `accepted`
+    /// (U8) and `entropy` (F32, nats), and `steps: I64 [1]`.
     pub output: PathBuf,
     /// Whether to run whole denoising on the noise tape in the input instead of one forward pass.
     pub denoise: bool,
@@ -41,8 +42,11 @@ pub fn forward(options: &ForwardOptions) -> Result<(), Error> {
     let checkpoint = crate::local::open_checkpoint(&options.model)?;
     let input = Input::read(&options.input, checkpoint.config.vocab_size, options.denoise)?;
     let backend = crate::local::open_backend(&checkpoint, options.device, options.threads)?;
-    let output =
-        if options.denoise { run_tape(&backend, &checkpoint, &input)? } else { one_pass(&backend, &checkpoint, &input)? };
+    let output = if options.denoise {
+        run_tape(&backend, &checkpoint, &input)?
+    } else {
+        one_pass(&backend, &checkpoint, &input)?
+    };
     output.write(&options.output)
 }
 

@@ -11,12 +11,7 @@ pub(crate) fn open() -> Result<Checkpoint, Error> {
         let reason = "this program was built without it; give a checkpoint folder";
         return Err(Error::checkpoint(Path::new("embedded model"), reason));
     };
-    Checkpoint::from_static(
-        files.config,
-        files.generation,
-        files.tokenizer,
-        files.tensors,
-    )
+    Checkpoint::from_static(files.config, files.generation, files.tokenizer, files.tensors)
 }
 
 /// The contents of a checkpoint folder.

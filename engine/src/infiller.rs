@@ -175,10 +175,8 @@ impl FromStr for Device {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let unknown = || Error::Device {
-            device: text.to_owned(),
-            reason: "unknown; use cpu, cuda, cuda:N or auto".to_owned(),
-        };
+        let unknown =
+            || Error::Device { device: text.to_owned(), reason: "unknown; use cpu, cuda, cuda:N or auto".to_owned() };
         match text.split_once(':') {
             None if text == "cpu" => Ok(Self::Cpu),
             None if text == "auto" => Ok(Self::Auto),

@@ -134,8 +134,9 @@ impl<B: Backend> Engine<B> {
             cannot_fill("the checkpoint knows no delete token, so the fill's length would be a guess".to_owned())
         })?;
         let tokenizer = checkpoint.tokenizer()?;
-        let markers = Markers::find(&tokenizer)
-            .map_err(|missing| cannot_fill(format!("layout 1 needs the token {missing}, which tokenizer.json lacks")))?;
+        let markers = Markers::find(&tokenizer).map_err(|missing| {
+            cannot_fill(format!("layout 1 needs the token {missing}, which tokenizer.json lacks"))
+        })?;
         let vocabulary = config.vocab_size;
         let is_text = |id: u32| id == delete || (!tokenizer.is_special(id) && !tokenizer.token_bytes(id).is_empty());
         let sets = [

@@ -7,10 +7,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::Error;
 use crate::canvas::Row;
 use crate::infiller::{Extent, InfillRequest, Language};
 use crate::tokenizer::Tokenizer;
-use crate::Error;
 
 /// The layout that this module makes.
 pub(crate) const LAYOUT_VERSION: u32 = 1;

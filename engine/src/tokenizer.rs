@@ -76,17 +76,8 @@ impl Tokenizer {
             }
             starts.push(text.len());
         }
-        let bytes = (0..=u8::MAX)
-            .map(|byte| inner.token_to_id(&spelling.byte_token(byte)))
-            .collect();
-        let tokenizer = Self {
-            inner,
-            text,
-            starts,
-            special,
-            is_special,
-            bytes,
-        };
+        let bytes = (0..=u8::MAX).map(|byte| inner.token_to_id(&spelling.byte_token(byte))).collect();
+        let tokenizer = Self { inner, text, starts, special, is_special, bytes };
         tokenizer.check_lossless()?;
         Ok(tokenizer)
     }
@@ -98,9 +89,7 @@ impl Tokenizer {
             let occurs = !matches!(byte, 0xc0 | 0xc1 | 0xf5..);
             let id = self.bytes[usize::from(byte)];
             if occurs && id.is_none_or(|id| self.token_bytes(id) != [byte]) {
-                return refuse(format!(
-                    "a tokenizer without a token for the byte {byte:#04x}"
-                ));
+                return refuse(format!("a tokenizer without a token for the byte {byte:#04x}"));
             }
         }
         if self.decode(&self.encode(SAMPLE)) != SAMPLE {
@@ -122,12 +111,7 @@ impl Tokenizer {
             return ids.to_vec();
         }
         // A vocabulary may lead from plain text to a special token by way of its merges.
-        let spelled = |id| {
-            self.special
-                .iter()
-                .find(|entry| *entry.1 == id)
-                .map_or("", |entry| entry.0)
-        };
+        let spelled = |id| self.special.iter().find(|entry| *entry.1 == id).map_or("", |entry| entry.0);
         let plain = |id| match self.is_special(id) {
             true => self.byte_ids(spelled(id).as_bytes()).collect(),
             false => vec![id],
@@ -137,9 +121,7 @@ impl Tokenizer {
 
     fn byte_ids(&self, bytes: &[u8]) -> impl Iterator<Item = u32> {
         // All bytes of UTF-8 have a token; this was checked when the tokenizer was read.
-        bytes
-            .iter()
-            .filter_map(|&byte| self.bytes[usize::from(byte)])
+        bytes.iter().filter_map(|&byte| self.bytes[usize::from(byte)])
     }
 
     /// The text of one token, perhaps a part of a character. Special tokens, and ids that no token has, are empty.
@@ -153,11 +135,7 @@ impl Tokenizer {
 
     /// The text of a row of tokens. What is not UTF-8 is shown as replacement characters.
     pub(crate) fn decode(&self, ids: &[u32]) -> String {
-        let bytes: Vec<u8> = ids
-            .iter()
-            .flat_map(|&id| self.token_bytes(id))
-            .copied()
-            .collect();
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.token_bytes(id)).copied().collect();
         match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -181,10 +159,7 @@ impl Tokenizer {
 }
 
 /// Each token as the file spells it, by id. The library numbers added tokens itself, so they are looked at here.
-fn spellings(
-    inner: &tokenizers::Tokenizer,
-    vocabulary: usize,
-) -> Result<Vec<Option<String>>, Refusal> {
+fn spellings(inner: &tokenizers::Tokenizer, vocabulary: usize) -> Result<Vec<Option<String>>, Refusal> {
     let mut spellings = vec![None; vocabulary];
     for (token, id) in inner.get_vocab(true) {
         match spellings.get_mut(id as usize) {

@@ -38,4 +38,3 @@ pub(crate) fn relative_distance(got: &[f32], expected: &[f32]) -> f64 {
     let difference = square(&mut got.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b)));
     (difference / square(&mut expected.iter().map(|value| f64::from(*value)))).sqrt()
 }
-

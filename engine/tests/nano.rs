@@ -158,8 +158,7 @@ fn several_holes_share_a_canvas() {
         .map(|(start, found)| start + found.len())
         .map(|caret| Hole { byte_range: caret..caret, extent: Extent::Line, max_tokens: Some(12) })
         .collect();
-    let request =
-        InfillRequest { text: text.to_owned(), language: Language::Python, holes, seed: 3, candidates: 1 };
+    let request = InfillRequest { text: text.to_owned(), language: Language::Python, holes, seed: 3, candidates: 1 };
     assert_eq!(fill(&open(None), &request).candidates[0].fills.len(), 2);
 }
 
@@ -176,8 +175,7 @@ fn holes_that_make_no_sense_are_refused() {
         vec![hole(5, 8), hole(6, 9)],
         vec![hole(0, 0), hole(text.len(), text.len())],
     ] {
-        let request =
-            InfillRequest { text: text.clone(), language: Language::Rust, holes, seed: 0, candidates: 1 };
+        let request = InfillRequest { text: text.clone(), language: Language::Rust, holes, seed: 0, candidates: 1 };
         let error = engine.infill(&request, &Cancel::new(), &mut |_| {}).unwrap_err();
         assert!(matches!(&error, Error::Request(reason) if !reason.is_empty()), "{error}");
     }
@@ -188,7 +186,9 @@ fn unusual_documents_are_filled_too() {
     let engine = open(None);
     let long_line = format!("x = [{}$0]\n", "1, ".repeat(20_000));
     let far = format!("{}\nfn last() {{\n    $0\n}}\n{}", RUST.replace("$0", "").repeat(400), "// end\n".repeat(4000));
-    for text in ["$0", "$0\n\n\n", "fn main() {$0", "\t\t$0\t\t", "日本語 $0 🦀", "\r\n$0\r\n", "\r$0\r", &long_line, &far] {
+    for text in
+        ["$0", "$0\n\n\n", "fn main() {$0", "\t\t$0\t\t", "日本語 $0 🦀", "\r\n$0\r\n", "\r$0\r", &long_line, &far]
+    {
         for extent in [Extent::Line, Extent::Block] {
             let infill = fill(&engine, &request(text, Language::Rust, extent));
             assert!(infill.prompt.tokens <= 1024 && infill.prompt.canvas_rows <= 128, "{:?}", infill.prompt);

@@ -89,7 +89,10 @@ fn the_protocol_stays_in_the_server() {
     }
     for (file, tokens) in sources("server") {
         let knows = tokens.iter().any(|token| token == "tower_lsp");
-        assert!(!knows || file.starts_with("server/src/lsp") || file.starts_with("server/tests/"), "tower_lsp in {file}");
+        assert!(
+            !knows || file.starts_with("server/src/lsp") || file.starts_with("server/tests/"),
+            "tower_lsp in {file}"
+        );
     }
 }
 

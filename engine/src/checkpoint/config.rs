@@ -74,9 +74,7 @@ impl ModelConfig {
         let dtype = read_dtype(&mut top)?;
         let canvas_length = top.optional_size("canvas_length", 1)?.unwrap_or(256);
         let lacuna = top.object("lacuna")?;
-        let text = top
-            .object("text_config")?
-            .ok_or_else(|| top.missing("text_config"))?;
+        let text = top.object("text_config")?.ok_or_else(|| top.missing("text_config"))?;
         top.ignore(IGNORED);
         top.finish()?;
 
@@ -86,8 +84,7 @@ impl ModelConfig {
         }
         let parameters = config.parameters();
         if parameters > PARAMETER_LIMIT {
-            let reason =
-                format!("describes a model of {parameters} parameters, which cannot be meant");
+            let reason = format!("describes a model of {parameters} parameters, which cannot be meant");
             return Err(Error::checkpoint(path, reason));
         }
         Ok(config)
@@ -96,10 +93,7 @@ impl ModelConfig {
     /// How many parameters the tensors of [`super::expected_tensors`] hold together.
     pub(crate) fn parameters(&self) -> u128 {
         let count = |shape: &Vec<usize>| shape.iter().map(|&size| size as u128).product::<u128>();
-        super::expected_tensors(self)
-            .iter()
-            .map(|(_, shape)| count(shape))
-            .sum()
+        super::expected_tensors(self).iter().map(|(_, shape)| count(shape)).sum()
     }
 }
 
@@ -154,34 +148,24 @@ const IGNORED_IN_TEXT: &[&str] = &[
     "vocab_size_per_layer_input",
 ];
 
-fn read_text(
-    mut text: Object,
-    canvas_length: usize,
-    dtype: Option<Dtype>,
-) -> Result<ModelConfig, Error> {
+fn read_text(mut text: Object, canvas_length: usize, dtype: Option<Dtype>) -> Result<ModelConfig, Error> {
     let vocab_size = text.size("vocab_size")?;
     let hidden = text.size("hidden_size")?;
     let mlp_intermediate = text.size("intermediate_size")?;
     let experts = text.size("num_experts")?;
     let experts_per_token = text.size("top_k_experts")?;
     if experts_per_token > experts {
-        let reason = format!(
-            "text_config.top_k_experts is {experts_per_token}, but there are {experts} experts"
-        );
+        let reason = format!("text_config.top_k_experts is {experts_per_token}, but there are {experts} experts");
         return Err(text.refuse(reason));
     }
     let expert_intermediate = text.size("moe_intermediate_size")?;
     text.default("rms_norm_eps", json!(1e-6));
     let rms_norm_eps = text
-        .number("rms_norm_eps", "a number above 0 and below 1", |eps| {
-            eps as f32 > 0.0 && eps < 1.0
-        })?
+        .number("rms_norm_eps", "a number above 0 and below 1", |eps| eps as f32 > 0.0 && eps < 1.0)?
         .ok_or_else(|| text.missing("rms_norm_eps"))?;
     text.default("final_logit_softcapping", json!(30.0));
     let logit_soft_cap = text
-        .number("final_logit_softcapping", "a number above 0", |cap| {
-            cap as f32 > 0.0 && (cap as f32).is_finite()
-        })?
+        .number("final_logit_softcapping", "a number above 0", |cap| cap as f32 > 0.0 && (cap as f32).is_finite())?
         .ok_or_else(|| text.missing("final_logit_softcapping"))?;
     text.default("max_position_embeddings", json!(131_072));
     let max_positions = text.size("max_position_embeddings")?;
@@ -190,15 +174,11 @@ fn read_text(
     text.default("bos_token_id", json!(2));
     let bos_token_id = text.token_id("bos_token_id", vocab_size)?;
     text.default("eos_token_id", json!(1));
-    let eos_token_ids = text
-        .token_ids("eos_token_id", vocab_size)?
-        .unwrap_or_default();
+    let eos_token_ids = text.token_ids("eos_token_id", vocab_size)?.unwrap_or_default();
 
     let depth = text.size("num_hidden_layers")?;
     if depth > LAYER_LIMIT {
-        return Err(text.refuse(format!(
-            "text_config.num_hidden_layers is {depth}, more than {LAYER_LIMIT}"
-        )));
+        return Err(text.refuse(format!("text_config.num_hidden_layers is {depth}, more than {LAYER_LIMIT}")));
     }
     let layers = read_layers(&mut text, depth)?;
 
@@ -268,8 +248,7 @@ fn read_lacuna(mut object: Object, vocabulary: usize) -> Result<LacunaConfig, Er
     let noise = match (object.text("noise")?.as_deref(), mask_token_id) {
         (None | Some("uniform"), None) => Noise::Uniform,
         (None | Some("uniform"), Some(_)) => {
-            return Err(object
-                .refuse("lacuna.mask_token_id is given, but lacuna.noise is not \"absorbing\""));
+            return Err(object.refuse("lacuna.mask_token_id is given, but lacuna.noise is not \"absorbing\""));
         }
         (Some("absorbing"), Some(mask_token_id)) => Noise::Absorbing { mask_token_id },
         (Some("absorbing"), None) => return Err(object.missing("mask_token_id")),
@@ -285,9 +264,5 @@ fn read_lacuna(mut object: Object, vocabulary: usize) -> Result<LacunaConfig, Er
         None => None,
     };
     object.finish()?;
-    Ok(LacunaConfig {
-        noise,
-        delete_token_id,
-        layout_version,
-    })
+    Ok(LacunaConfig { noise, delete_token_id, layout_version })
 }

@@ -30,17 +30,11 @@ pub(super) struct WeightFiles {
 pub(super) fn find_weights(folder: &Path) -> Result<WeightFiles, Error> {
     let single = folder.join(SINGLE);
     if single.symlink_metadata().is_ok() {
-        return Ok(WeightFiles {
-            paths: vec![single],
-            index: None,
-        });
+        return Ok(WeightFiles { paths: vec![single], index: None });
     }
     let path = folder.join(INDEX);
     let Some(text) = read_text(&path)? else {
-        return Err(Error::checkpoint(
-            folder,
-            format!("has neither {SINGLE} nor {INDEX}"),
-        ));
+        return Err(Error::checkpoint(folder, format!("has neither {SINGLE} nor {INDEX}")));
     };
     let mut object = Object::parse(&path, &text)?;
     let map = match object.take("weight_map") {
@@ -53,10 +47,7 @@ pub(super) fn find_weights(folder: &Path) -> Result<WeightFiles, Error> {
     let mut index = BTreeMap::new();
     for (tensor, file) in map {
         let Some(name) = file.as_str().filter(|name| is_plain(name)) else {
-            let reason = format!(
-                "{} is not the plain name of a file in this folder",
-                one_line(&file.to_string())
-            );
+            let reason = format!("{} is not the plain name of a file in this folder", one_line(&file.to_string()));
             return Err(Error::checkpoint(&path, reason));
         };
         let position = *positions.entry(name.to_owned()).or_insert_with(|| {
@@ -65,10 +56,7 @@ pub(super) fn find_weights(folder: &Path) -> Result<WeightFiles, Error> {
         });
         index.insert(tensor, position);
     }
-    Ok(WeightFiles {
-        paths,
-        index: Some(index),
-    })
+    Ok(WeightFiles { paths, index: Some(index) })
 }
 
 /// Whether a name leads to nowhere but the folder that it is joined to, on any platform.
@@ -99,14 +87,9 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
     let file = std::fs::File::open(path).map_err(|source| Error::io(path, source))?;
     let mut bytes = Vec::new();
-    file.take(TEXT_LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| Error::io(path, source))?;
+    file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes).map_err(|source| Error::io(path, source))?;
     if bytes.len() as u64 > TEXT_LIMIT {
-        return Err(Error::checkpoint(
-            path,
-            format!("is larger than {} MiB", TEXT_LIMIT >> 20),
-        ));
+        return Err(Error::checkpoint(path, format!("is larger than {} MiB", TEXT_LIMIT >> 20)));
     }
     check_fetched(path, &bytes)?;
     Ok(Some(bytes))
@@ -130,10 +113,7 @@ pub(super) fn check_regular(path: &Path) -> Result<(), Error> {
 /// Refuses the stand-in that Git leaves where a large file has not been fetched.
 pub(super) fn check_fetched(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if bytes.starts_with(POINTER) {
-        return Err(Error::checkpoint(
-            path,
-            "is a Git LFS pointer; fetch the file itself with `git lfs pull`",
-        ));
+        return Err(Error::checkpoint(path, "is a Git LFS pointer; fetch the file itself with `git lfs pull`"));
     }
     Ok(())
 }

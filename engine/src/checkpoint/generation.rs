@@ -41,12 +41,7 @@ impl GenerationConfig {
 
     /// Reads and checks the text of a `generation_config.json`; what it leaves unset is as published, and the
     /// ids that end a text are then the model's own. `path` is for messages.
-    pub(crate) fn parse(
-        path: &Path,
-        text: &str,
-        vocabulary: usize,
-        eos_token_ids: &[u32],
-    ) -> Result<Self, Error> {
+    pub(crate) fn parse(path: &Path, text: &str, vocabulary: usize, eos_token_ids: &[u32]) -> Result<Self, Error> {
         let mut file = Object::parse(path, text)?;
         let mut config = Self::published(eos_token_ids);
         if let Some(steps) = file.optional_size("max_denoising_steps", 1)? {
@@ -54,8 +49,8 @@ impl GenerationConfig {
         }
         if let Some(mut sampler) = file.object("sampler_config")? {
             sampler.require("_cls_name", &json!("EntropyBoundSamplerConfig"))?;
-            config.entropy_bound = positive(&mut sampler, "entropy_bound")?
-                .ok_or_else(|| sampler.missing("entropy_bound"))?;
+            config.entropy_bound =
+                positive(&mut sampler, "entropy_bound")?.ok_or_else(|| sampler.missing("entropy_bound"))?;
             sampler.finish()?;
         }
         let temperature = |value: f64| (0.0..=1e6).contains(&value);
@@ -67,8 +62,7 @@ impl GenerationConfig {
             config.t_max = value as f32;
         }
         // The smallest temperature in use must still be a number to divide by.
-        let smallest =
-            config.t_min + (config.t_max - config.t_min) / config.max_denoising_steps as f32;
+        let smallest = config.t_min + (config.t_max - config.t_min) / config.max_denoising_steps as f32;
         if config.t_min >= config.t_max || smallest < 1e-6 {
             let reason = format!(
                 "t_min {} and t_max {} do not make a falling row of temperatures above 0",
@@ -107,8 +101,6 @@ const IGNORED: &[&str] = &[
 ];
 
 fn positive(object: &mut Object, key: &str) -> Result<Option<f32>, Error> {
-    let value = object.number(key, "a number above 0", |value| {
-        value as f32 > 0.0 && (value as f32).is_finite()
-    })?;
+    let value = object.number(key, "a number above 0", |value| value as f32 > 0.0 && (value as f32).is_finite())?;
     Ok(value.map(|value| value as f32))
 }

@@ -43,25 +43,13 @@ impl LayerConfig {
     ///
     /// The exponent and the results are rounded to f32 where the reference implementation rounds them.
     pub(crate) fn inverse_frequencies(&self) -> Vec<f32> {
-        let Rope {
-            theta,
-            angles,
-            factor,
-        } = self.rope;
+        let Rope { theta, angles, factor } = self.rope;
         let frequency = |index: usize| {
             let exponent = (2 * index) as f32 / self.head_dim as f32;
             let period = f64::from(theta as f32).powf(f64::from(exponent)) as f32;
             1.0 / period / factor as f32
         };
-        (0..self.head_dim / 2)
-            .map(|index| {
-                if index < angles {
-                    frequency(index)
-                } else {
-                    0.0
-                }
-            })
-            .collect()
+        (0..self.head_dim / 2).map(|index| if index < angles { frequency(index) } else { 0.0 }).collect()
     }
 }
 
@@ -82,17 +70,11 @@ pub(super) fn read_layers(text: &mut Object, depth: usize) -> Result<Vec<LayerCo
     let shapes = read_heads(text, &full, heads)?;
     text.default("sliding_window", json!(512));
     // At a window of 1 the reference implementation contradicts itself.
-    let window = text
-        .optional_size("sliding_window", 2)?
-        .ok_or_else(|| text.missing("sliding_window"))?;
+    let window = text.optional_size("sliding_window", 2)?.ok_or_else(|| text.missing("sliding_window"))?;
     let mut ropes = RopeTable::read(text)?;
     let mut layers = Vec::with_capacity(depth);
     for (is_full, shape) in full.into_iter().zip(shapes) {
-        let kind = if is_full {
-            LayerKind::Full
-        } else {
-            LayerKind::Sliding { window }
-        };
+        let kind = if is_full { LayerKind::Full } else { LayerKind::Sliding { window } };
         layers.push(LayerConfig {
             kind,
             head_dim: shape.head_dim,
@@ -141,43 +123,27 @@ fn read_kinds(text: &mut Object, depth: usize) -> Result<Vec<bool>, Error> {
 
 /// Each layer's head sizes, in either of the two spellings.
 fn read_heads(text: &mut Object, full: &[bool], heads: usize) -> Result<Vec<Heads>, Error> {
-    let common = Heads {
-        head_dim: text.size("head_dim")?,
-        kv_heads: text.size("num_key_value_heads")?,
-    };
+    let common = Heads { head_dim: text.size("head_dim")?, kv_heads: text.size("num_key_value_heads")? };
     let shapes = if text.contains("per_layer_config") {
         text.ignore(&["global_head_dim", "num_global_key_value_heads"]);
         read_overrides(text, full, common)?
     } else {
         text.default("global_head_dim", json!(512));
         let head_dim = text.size("global_head_dim")?;
-        let kv_heads = text
-            .optional_size("num_global_key_value_heads", 1)?
-            .unwrap_or(common.kv_heads);
+        let kv_heads = text.optional_size("num_global_key_value_heads", 1)?.unwrap_or(common.kv_heads);
         let global = Heads { head_dim, kv_heads };
-        full.iter()
-            .map(|&full| if full { global } else { common })
-            .collect()
+        full.iter().map(|&full| if full { global } else { common }).collect()
     };
     for shape in &shapes {
         if !shape.head_dim.is_multiple_of(2) {
-            return Err(text.refuse(format!(
-                "a head of {} is odd, and cannot be rotated by halves",
-                shape.head_dim
-            )));
+            return Err(text.refuse(format!("a head of {} is odd, and cannot be rotated by halves", shape.head_dim)));
         }
         if !heads.is_multiple_of(shape.kv_heads) {
-            let reason = format!(
-                "{heads} attention heads cannot share {} key-value heads evenly",
-                shape.kv_heads
-            );
+            let reason = format!("{heads} attention heads cannot share {} key-value heads evenly", shape.kv_heads);
             return Err(text.refuse(reason));
         }
         if (heads as u64) * (shape.head_dim as u64) > SIZE_LIMIT {
-            let reason = format!(
-                "{heads} attention heads of {} are too many to be meant",
-                shape.head_dim
-            );
+            let reason = format!("{heads} attention heads of {} are too many to be meant", shape.head_dim);
             return Err(text.refuse(reason));
         }
     }
@@ -201,39 +167,22 @@ fn read_overrides(text: &mut Object, full: &[bool], common: Heads) -> Result<Vec
             let Some(mut layer) = layers.object(&name)? else {
                 continue;
             };
-            let head_dim = layer
-                .optional_size("head_dim", 1)?
-                .unwrap_or(common.head_dim);
-            let kv_heads = layer
-                .optional_size("num_key_value_heads", 1)?
-                .unwrap_or(common.kv_heads);
+            let head_dim = layer.optional_size("head_dim", 1)?.unwrap_or(common.head_dim);
+            let kv_heads = layer.optional_size("num_key_value_heads", 1)?.unwrap_or(common.kv_heads);
             layer.finish()?;
-            if shapes[index]
-                .replace(Heads { head_dim, kv_heads })
-                .is_some()
-            {
+            if shapes[index].replace(Heads { head_dim, kv_heads }).is_some() {
                 return Err(text.refuse(format!("{} names layer {index} twice", text.name(key))));
             }
         }
     }
-    let shapes: Vec<Heads> = shapes
-        .into_iter()
-        .map(|shape| shape.unwrap_or(common))
-        .collect();
+    let shapes: Vec<Heads> = shapes.into_iter().map(|shape| shape.unwrap_or(common)).collect();
     for kind in [false, true] {
-        let mut of_kind = full
-            .iter()
-            .zip(&shapes)
-            .filter(|(full, _)| **full == kind)
-            .map(|(_, shape)| shape);
+        let mut of_kind = full.iter().zip(&shapes).filter(|(full, _)| **full == kind).map(|(_, shape)| shape);
         if let Some(first) = of_kind.next()
             && of_kind.any(|other| other != first)
         {
             let kind = if kind { FULL } else { SLIDING };
-            return Err(text.refuse(format!(
-                "{} gives the {kind} layers different heads",
-                text.name(key)
-            )));
+            return Err(text.refuse(format!("{} gives the {kind} layers different heads", text.name(key))));
         }
     }
     Ok(shapes)
@@ -241,10 +190,7 @@ fn read_overrides(text: &mut Object, full: &[bool], common: Heads) -> Result<Vec
 
 /// Digits alone, with any zeros before them.
 fn parse_index(text: &str) -> Option<usize> {
-    Some(text)
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?
-        .parse()
-        .ok()
+    Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
 /// `rope_parameters`, one entry for each kind of layer.
@@ -267,16 +213,8 @@ impl<'a> RopeTable<'a> {
     fn read(text: &'a mut Object) -> Result<Self, Error> {
         let (sliding, full) = match text.object("rope_parameters")? {
             None => (
-                Some(RopeEntry {
-                    theta: 1e4,
-                    share: 1.0,
-                    factor: 1.0,
-                }),
-                Some(RopeEntry {
-                    theta: 1e6,
-                    share: 0.25,
-                    factor: 1.0,
-                }),
+                Some(RopeEntry { theta: 1e4, share: 1.0, factor: 1.0 }),
+                Some(RopeEntry { theta: 1e6, share: 0.25, factor: 1.0 }),
             ),
             Some(mut kinds) => {
                 let sliding = kinds.object(SLIDING)?.map(RopeEntry::read).transpose()?;
@@ -285,27 +223,15 @@ impl<'a> RopeTable<'a> {
                 (sliding, full)
             }
         };
-        Ok(Self {
-            text,
-            sliding,
-            full,
-        })
+        Ok(Self { text, sliding, full })
     }
 
     fn of(&mut self, full: bool, head_dim: usize) -> Result<Rope, Error> {
-        let (entry, kind) = if full {
-            (self.full, FULL)
-        } else {
-            (self.sliding, SLIDING)
-        };
+        let (entry, kind) = if full { (self.full, FULL) } else { (self.sliding, SLIDING) };
         let entry = entry.ok_or_else(|| self.text.missing(&format!("rope_parameters.{kind}")))?;
         // At most head_dim / 2, because the share is at most 1.
         let angles = (entry.share * head_dim as f64 / 2.0).floor() as usize;
-        Ok(Rope {
-            theta: entry.theta,
-            angles,
-            factor: entry.factor,
-        })
+        Ok(Rope { theta: entry.theta, angles, factor: entry.factor })
     }
 }
 
@@ -313,45 +239,22 @@ impl RopeEntry {
     fn read(mut entry: Object) -> Result<Self, Error> {
         // The second spelling is the older one, and yields to the first.
         let old = entry.take("type");
-        let kind = entry
-            .take("rope_type")
-            .or(old)
-            .unwrap_or_else(|| json!("default"));
+        let kind = entry.take("rope_type").or(old).unwrap_or_else(|| json!("default"));
         let theta = entry
-            .number("rope_theta", "a number from 1 to 1e12", |theta| {
-                (1.0..=1e12).contains(&theta)
-            })?
+            .number("rope_theta", "a number from 1 to 1e12", |theta| (1.0..=1e12).contains(&theta))?
             .ok_or_else(|| entry.missing("rope_theta"))?;
         let share = entry
-            .number("partial_rotary_factor", "a number from 0 to 1", |share| {
-                (0.0..=1.0).contains(&share)
-            })?
+            .number("partial_rotary_factor", "a number from 0 to 1", |share| (0.0..=1.0).contains(&share))?
             .unwrap_or(1.0);
         let factor = entry
-            .number("factor", "a number from 1e-6 to 1e6", |factor| {
-                (1e-6..=1e6).contains(&factor)
-            })?
+            .number("factor", "a number from 1e-6 to 1e6", |factor| (1e-6..=1e6).contains(&factor))?
             .unwrap_or(1.0);
         let rope = match kind.as_str() {
-            Some("proportional") => Self {
-                theta,
-                share,
-                factor,
-            },
-            Some("default") if share == 1.0 => Self {
-                theta,
-                share,
-                factor: 1.0,
-            },
+            Some("proportional") => Self { theta, share, factor },
+            Some("default") if share == 1.0 => Self { theta, share, factor: 1.0 },
             Some("default") => {
-                let reason = format!(
-                    "{} = {}",
-                    entry.name("partial_rotary_factor"),
-                    show(&json!(share))
-                );
-                return Err(entry.refuse(format!(
-                    "{reason}, but a default rotation turns the whole head"
-                )));
+                let reason = format!("{} = {}", entry.name("partial_rotary_factor"), show(&json!(share)));
+                return Err(entry.refuse(format!("{reason}, but a default rotation turns the whole head")));
             }
             _ => return Err(entry.unsupported("rope_type", &kind)),
         };

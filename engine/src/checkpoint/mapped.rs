@@ -1,8 +1,5 @@
 //! Files of weights in memory, without reading them first. The only `unsafe` of this crate is here.
-#![expect(
-    unsafe_code,
-    reason = "mapping a file cannot be proved safe by the compiler"
-)]
+#![expect(unsafe_code, reason = "mapping a file cannot be proved safe by the compiler")]
 
 use std::fs::File;
 use std::path::Path;

@@ -19,10 +19,7 @@ pub(crate) enum Change {
 pub(crate) fn change() -> impl Strategy<Value = Change> {
     let place = 0.0..1.0;
     // Bytes that mean something to JSON, and any others.
-    let byte = prop_oneof![
-        prop::sample::select(b"{}[]\",:0123456789-.eE\\ntf \n".to_vec()),
-        any::<u8>()
-    ];
+    let byte = prop_oneof![prop::sample::select(b"{}[]\",:0123456789-.eE\\ntf \n".to_vec()), any::<u8>()];
     prop_oneof![
         4 => (place.clone(), byte.clone()).prop_map(|(place, byte)| Change::Set(place, byte)),
         2 => (place.clone(), byte).prop_map(|(place, byte)| Change::Insert(place, byte)),
@@ -69,23 +66,15 @@ fn any_value() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(|value| json!(value)),
         "\\PC{0,12}".prop_map(|value| json!(value)),
         prop::collection::vec(0u64..9, 0..4).prop_map(|value| json!(value)),
-        prop::collection::btree_map("[0-9a-z_]{0,12}", 0u64..9, 0..3)
-            .prop_map(|value| json!(value)),
+        prop::collection::btree_map("[0-9a-z_]{0,12}", 0u64..9, 0..3).prop_map(|value| json!(value)),
     ]
 }
 
 /// All places in a value, as pointers.
 fn pointers(value: &Value, prefix: &str, into: &mut Vec<String>) {
     let members: Vec<(String, &Value)> = match value {
-        Value::Object(object) => object
-            .iter()
-            .map(|(key, value)| (key.clone(), value))
-            .collect(),
-        Value::Array(list) => list
-            .iter()
-            .enumerate()
-            .map(|(index, value)| (index.to_string(), value))
-            .collect(),
+        Value::Object(object) => object.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
         _ => return,
     };
     for (key, value) in members {

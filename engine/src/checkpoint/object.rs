@@ -21,16 +21,9 @@ impl Object {
     /// Parses a whole file.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         match serde_json::from_str(text) {
-            Ok(Value::Object(entries)) => Ok(Self {
-                path: path.to_path_buf(),
-                prefix: String::new(),
-                entries,
-            }),
+            Ok(Value::Object(entries)) => Ok(Self { path: path.to_path_buf(), prefix: String::new(), entries }),
             Ok(_) => Err(Error::checkpoint(path, "is not a JSON object")),
-            Err(error) => Err(Error::checkpoint(
-                path,
-                format!("is not valid JSON: {}", one_line(&error.to_string())),
-            )),
+            Err(error) => Err(Error::checkpoint(path, format!("is not valid JSON: {}", one_line(&error.to_string())))),
         }
     }
 
@@ -65,11 +58,7 @@ impl Object {
             None => Ok(None),
             Some(Value::Object(entries)) => {
                 let prefix = format!("{}.", self.name(key));
-                Ok(Some(Self {
-                    path: self.path.clone(),
-                    prefix,
-                    entries,
-                }))
+                Ok(Some(Self { path: self.path.clone(), prefix, entries }))
             }
             Some(value) => Err(self.invalid(key, &value, "an object")),
         }
@@ -83,11 +72,7 @@ impl Object {
         match value.as_u64() {
             // The limit makes the conversion lossless on every platform.
             Some(number) if (least..=SIZE_LIMIT).contains(&number) => Ok(Some(number as usize)),
-            _ => Err(self.invalid(
-                key,
-                &value,
-                &format!("a whole number from {least} to {SIZE_LIMIT}"),
-            )),
+            _ => Err(self.invalid(key, &value, &format!("a whole number from {least} to {SIZE_LIMIT}"))),
         }
     }
 
@@ -130,18 +115,12 @@ impl Object {
     }
 
     /// One token id or a list of them; `None` where it is null or absent.
-    pub(super) fn token_ids(
-        &mut self,
-        key: &str,
-        vocabulary: usize,
-    ) -> Result<Option<Vec<u32>>, Error> {
+    pub(super) fn token_ids(&mut self, key: &str, vocabulary: usize) -> Result<Option<Vec<u32>>, Error> {
         match self.take(key) {
             None => Ok(None),
-            Some(Value::Array(values)) => values
-                .iter()
-                .map(|value| self.id_from(key, value, vocabulary))
-                .collect::<Result<_, _>>()
-                .map(Some),
+            Some(Value::Array(values)) => {
+                values.iter().map(|value| self.id_from(key, value, vocabulary)).collect::<Result<_, _>>().map(Some)
+            }
             Some(value) => Ok(Some(vec![self.id_from(key, &value, vocabulary)?])),
         }
     }
@@ -151,13 +130,7 @@ impl Object {
             .as_u64()
             .and_then(|id| u32::try_from(id).ok())
             .filter(|&id| (id as usize) < vocabulary)
-            .ok_or_else(|| {
-                self.invalid(
-                    key,
-                    value,
-                    &format!("a token id below the vocabulary's {vocabulary}"),
-                )
-            })
+            .ok_or_else(|| self.invalid(key, value, &format!("a token id below the vocabulary's {vocabulary}")))
     }
 
     /// Leaves keys aside that do not bear on the arithmetic.
@@ -190,11 +163,7 @@ impl Object {
 
     /// A value is not of the form that its key asks for.
     pub(super) fn invalid(&self, key: &str, value: &Value, expected: &str) -> Error {
-        self.refuse(format!(
-            "{} is {}, not {expected}",
-            self.name(key),
-            show(value)
-        ))
+        self.refuse(format!("{} is {}, not {expected}", self.name(key), show(value)))
     }
 
     /// A key, or this value of it, stands for something that this engine does not do.

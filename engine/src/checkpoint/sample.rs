@@ -42,15 +42,12 @@ pub(crate) fn config() -> Value {
 
 /// All tensors of a configuration as BF16, each element small and different from its neighbours.
 pub(crate) fn tensors(config: &Value) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
-    let config = ModelConfig::parse(Path::new("config.json"), &config.to_string())
-        .expect("the sample is valid");
+    let config = ModelConfig::parse(Path::new("config.json"), &config.to_string()).expect("the sample is valid");
     let element = |index: usize| half::bf16::from_f32(((index * 37) % 101) as f32 / 101.0 - 0.5);
     expected_tensors(&config)
         .into_iter()
         .map(|(name, shape)| {
-            let bytes = (0..shape.iter().product())
-                .flat_map(|index| element(index).to_le_bytes())
-                .collect();
+            let bytes = (0..shape.iter().product()).flat_map(|index| element(index).to_le_bytes()).collect();
             (name, (Dtype::BF16, shape, bytes))
         })
         .collect()
@@ -59,10 +56,7 @@ pub(crate) fn tensors(config: &Value) -> BTreeMap<String, (Dtype, Vec<usize>, Ve
 /// The contents of a safetensors file.
 pub(crate) fn serialise(tensors: &BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>) -> Vec<u8> {
     let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
-        (
-            name,
-            TensorView::new(*dtype, shape.clone(), bytes).expect("the bytes fit the shape"),
-        )
+        (name, TensorView::new(*dtype, shape.clone(), bytes).expect("the bytes fit the shape"))
     });
     safetensors::serialize(views, None).expect("the views are valid")
 }
@@ -70,9 +64,5 @@ pub(crate) fn serialise(tensors: &BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>
 /// Writes a folder with one file of weights.
 pub(crate) fn write_folder(folder: &Path, config: &Value) {
     std::fs::write(folder.join("config.json"), config.to_string()).expect("the folder is writable");
-    std::fs::write(
-        folder.join("model.safetensors"),
-        serialise(&tensors(config)),
-    )
-    .expect("the folder is writable");
+    std::fs::write(folder.join("model.safetensors"), serialise(&tensors(config))).expect("the folder is writable");
 }

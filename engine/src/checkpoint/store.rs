@@ -62,20 +62,14 @@ impl WeightFile {
 impl TensorStore {
     /// Maps the files and reads their headers.
     pub(super) fn open(found: WeightFiles) -> Result<Self, Error> {
-        let mut store = Self {
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-        };
+        let mut store = Self { files: Vec::new(), tensors: BTreeMap::new() };
         for path in found.paths {
             let bytes = WeightBytes::Mapped(MappedFile::open(&path)?);
             store.add(WeightFile { path, bytes }, found.index.as_ref())?;
         }
         for (name, &file) in found.index.iter().flatten() {
             if !store.tensors.contains_key(name) {
-                let reason = format!(
-                    "has no tensor `{}`, though the index says so",
-                    one_line(name)
-                );
+                let reason = format!("has no tensor `{}`, though the index says so", one_line(name));
                 return Err(Error::checkpoint(&store.files[file].path, reason));
             }
         }
@@ -85,34 +79,18 @@ impl TensorStore {
 
     /// Reads the header of a file that is in memory already.
     pub(super) fn from_static(path: &Path, bytes: &'static [u8]) -> Result<Self, Error> {
-        let mut store = Self {
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-        };
-        store.add(
-            WeightFile {
-                path: path.to_path_buf(),
-                bytes: WeightBytes::Static(bytes),
-            },
-            None,
-        )?;
+        let mut store = Self { files: Vec::new(), tensors: BTreeMap::new() };
+        store.add(WeightFile { path: path.to_path_buf(), bytes: WeightBytes::Static(bytes) }, None)?;
         store.merge_aliases()?;
         Ok(store)
     }
 
-    fn add(
-        &mut self,
-        file: WeightFile,
-        index: Option<&BTreeMap<String, usize>>,
-    ) -> Result<(), Error> {
+    fn add(&mut self, file: WeightFile, index: Option<&BTreeMap<String, usize>>) -> Result<(), Error> {
         let position = self.files.len();
         let (metadata, start) = read_header(&file.path, file.bytes())?;
         for (name, info) in metadata.tensors() {
             if index.is_some_and(|index| index.get(&name) != Some(&position)) {
-                let reason = format!(
-                    "has a tensor `{}` that the index does not place there",
-                    one_line(&name)
-                );
+                let reason = format!("has a tensor `{}` that the index does not place there", one_line(&name));
                 return Err(Error::checkpoint(&file.path, reason));
             }
             let (from, to) = info.data_offsets;
@@ -134,9 +112,8 @@ impl TensorStore {
     /// same under both, because this engine ties it.
     fn merge_aliases(&mut self) -> Result<(), Error> {
         let stored = std::mem::take(&mut self.tensors);
-        let (proper, aliases): (BTreeMap<_, _>, BTreeMap<_, _>) = stored
-            .into_iter()
-            .partition(|(name, _)| canonical_name(name) == *name);
+        let (proper, aliases): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            stored.into_iter().partition(|(name, _)| canonical_name(name) == *name);
         self.tensors = proper;
         for (name, stored) in aliases {
             let canonical = canonical_name(&name);
@@ -144,9 +121,8 @@ impl TensorStore {
                 self.tensors.insert(canonical, stored);
                 continue;
             };
-            let equal = other.dtype == stored.dtype
-                && other.shape == stored.shape
-                && self.raw(other) == self.raw(&stored);
+            let equal =
+                other.dtype == stored.dtype && other.shape == stored.shape && self.raw(other) == self.raw(&stored);
             if !equal {
                 let (name, canonical) = (one_line(&name), one_line(&canonical));
                 let reason = format!("untied weights: `{name}` is not the same as `{canonical}`");
@@ -161,11 +137,7 @@ impl TensorStore {
         // First the number formats, because a quantised checkpoint differs in names and shapes as well.
         for (name, stored) in self.text_tensors() {
             if Dtype::of(stored.dtype).is_none() {
-                let reason = format!(
-                    "tensor `{}` is stored as {:?}",
-                    one_line(name),
-                    stored.dtype
-                );
+                let reason = format!("tensor `{}` is stored as {:?}", one_line(name), stored.dtype);
                 return Err(Error::unsupported(&self.files[stored.file].path, reason));
             }
         }
@@ -183,9 +155,7 @@ impl TensorStore {
     }
 
     fn text_tensors(&self) -> impl Iterator<Item = (&String, &Stored)> {
-        self.tensors
-            .iter()
-            .filter(|(name, _)| !VISION.iter().any(|prefix| name.starts_with(prefix)))
+        self.tensors.iter().filter(|(name, _)| !VISION.iter().any(|prefix| name.starts_with(prefix)))
     }
 
     fn find(&self, name: &str, shape: &[usize], folder: &Path) -> Result<&Stored, Error> {
@@ -193,22 +163,14 @@ impl TensorStore {
             return Err(Error::checkpoint(folder, format!("has no tensor `{name}`")));
         };
         if stored.shape != shape {
-            let reason = format!(
-                "tensor `{name}` has shape {:?}, not {shape:?}",
-                stored.shape
-            );
+            let reason = format!("tensor `{name}` has shape {:?}, not {shape:?}", stored.shape);
             return Err(Error::checkpoint(&self.files[stored.file].path, reason));
         }
         Ok(stored)
     }
 
     /// A tensor of exactly this shape, all of its elements finite.
-    pub(super) fn tensor(
-        &self,
-        name: &str,
-        shape: &[usize],
-        folder: &Path,
-    ) -> Result<TensorView<'_>, Error> {
+    pub(super) fn tensor(&self, name: &str, shape: &[usize], folder: &Path) -> Result<TensorView<'_>, Error> {
         let stored = self.find(name, shape, folder)?;
         let path = &self.files[stored.file].path;
         let bytes = self.raw(stored);
@@ -217,30 +179,19 @@ impl TensorStore {
             Some(Dtype::Bf16) => WeightData::Bf16(numbers(bytes, &stored.copy)),
             Some(Dtype::F16) => WeightData::F16(numbers(bytes, &stored.copy)),
             None => {
-                return Err(Error::unsupported(
-                    path,
-                    format!("tensor `{name}` is stored as {:?}", stored.dtype),
-                ));
+                return Err(Error::unsupported(path, format!("tensor `{name}` is stored as {:?}", stored.dtype)));
             }
         };
-        let view = TensorView {
-            data,
-            shape: &stored.shape,
-        };
+        let view = TensorView { data, shape: &stored.shape };
         if !*stored.finite.get_or_init(|| view.check_finite()) {
-            return Err(Error::checkpoint(
-                path,
-                format!("tensor `{name}` holds a value that is not finite"),
-            ));
+            return Err(Error::checkpoint(path, format!("tensor `{name}` holds a value that is not finite")));
         }
         Ok(view)
     }
 
     /// The number format in which a tensor is stored.
     pub(super) fn dtype(&self, name: &str) -> Option<Dtype> {
-        self.tensors
-            .get(name)
-            .and_then(|stored| Dtype::of(stored.dtype))
+        self.tensors.get(name).and_then(|stored| Dtype::of(stored.dtype))
     }
 
     fn raw(&self, stored: &Stored) -> &[u8] {
@@ -277,10 +228,7 @@ fn read_header(path: &Path, bytes: &[u8]) -> Result<(Metadata, usize), Error> {
     let metadata: Metadata = match serde_json::from_slice(header) {
         Ok(metadata) => metadata,
         Err(error) => {
-            return refuse(format!(
-                "has a damaged header: {}",
-                one_line(&error.to_string())
-            ));
+            return refuse(format!("has a damaged header: {}", one_line(&error.to_string())));
         }
     };
     if metadata.data_len() != data.len() {

@@ -78,15 +78,15 @@ impl TensorView<'_> {
     /// Whether no element is infinite or not a number.
     pub(crate) fn check_finite(&self) -> bool {
         match self.data {
-            WeightData::F32(values) => all_chunks(values, |chunk| {
-                !any(chunk, |value| value.to_bits() & 0x7f80_0000 == 0x7f80_0000)
-            }),
-            WeightData::Bf16(values) => all_chunks(values, |chunk| {
-                !any(chunk, |value| value.to_bits() & 0x7f80 == 0x7f80)
-            }),
-            WeightData::F16(values) => all_chunks(values, |chunk| {
-                !any(chunk, |value| value.to_bits() & 0x7c00 == 0x7c00)
-            }),
+            WeightData::F32(values) => {
+                all_chunks(values, |chunk| !any(chunk, |value| value.to_bits() & 0x7f80_0000 == 0x7f80_0000))
+            }
+            WeightData::Bf16(values) => {
+                all_chunks(values, |chunk| !any(chunk, |value| value.to_bits() & 0x7f80 == 0x7f80))
+            }
+            WeightData::F16(values) => {
+                all_chunks(values, |chunk| !any(chunk, |value| value.to_bits() & 0x7c00 == 0x7c00))
+            }
         }
     }
 
@@ -109,18 +109,13 @@ fn all_chunks<T: Sync>(values: &[T], test: impl Fn(&[T]) -> bool + Send + Sync) 
 
 /// Whether the test holds for any value. Every value is tested, because a loop without an exit is vectorised.
 fn any<T: Copy>(values: &[T], test: impl Fn(T) -> bool) -> bool {
-    values
-        .iter()
-        .fold(false, |found, &value| found | test(value))
+    values.iter().fold(false, |found, &value| found | test(value))
 }
 
 /// Bytes as numbers: in place where they are aligned, else in a copy made once.
 ///
 /// `bytes` holds a whole number of elements.
-pub(super) fn numbers<'a, T: AnyBitPattern>(
-    bytes: &'a [u8],
-    copy: &'a OnceLock<Box<[u32]>>,
-) -> &'a [T] {
+pub(super) fn numbers<'a, T: AnyBitPattern>(bytes: &'a [u8], copy: &'a OnceLock<Box<[u32]>>) -> &'a [T] {
     if let Ok(numbers) = bytemuck::try_cast_slice(bytes) {
         return numbers;
     }

@@ -20,8 +20,7 @@ const EMBEDDING: &str = "model.decoder.embed_tokens.weight";
 /// Opens a folder of these files.
 fn open(config: &Value, weights: &[u8]) -> Result<Checkpoint, Error> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("config.json"), config.to_string())
-        .expect("the folder is writable");
+    fs::write(folder.path().join("config.json"), config.to_string()).expect("the folder is writable");
     fs::write(folder.path().join("model.safetensors"), weights).expect("the folder is writable");
     Checkpoint::open_folder(folder.path())
 }
@@ -29,13 +28,8 @@ fn open(config: &Value, weights: &[u8]) -> Result<Checkpoint, Error> {
 /// The message of a failure, on one line and without the folder's name.
 fn message<T>(result: Result<T, Error>, folder: &Path) -> String {
     let error = result.err().expect("there should have been an error");
-    let line = error
-        .to_string()
-        .replace(&folder.display().to_string(), "FOLDER");
-    assert!(
-        !line.is_empty() && !line.contains('\n'),
-        "not one line: {line:?}"
-    );
+    let line = error.to_string().replace(&folder.display().to_string(), "FOLDER");
+    assert!(!line.is_empty() && !line.contains('\n'), "not one line: {line:?}");
     line
 }
 
@@ -47,10 +41,7 @@ fn parse_config(config: &Value) -> ModelConfig {
 /// What a configuration is refused with, without the file's name.
 fn config_refusal(config: &Value) -> String {
     let result = ModelConfig::parse(Path::new("config.json"), &config.to_string());
-    message(result, Path::new("elsewhere"))
-        .strip_prefix("config.json: ")
-        .expect("the file is named")
-        .to_owned()
+    message(result, Path::new("elsewhere")).strip_prefix("config.json: ").expect("the file is named").to_owned()
 }
 
 /// The sample with one key of its text_config changed.
@@ -62,11 +53,7 @@ fn with(key: &str, value: Value) -> Value {
 
 /// A configuration with one key of its text_config removed.
 fn without(mut config: Value, key: &str) -> Value {
-    config["text_config"]
-        .as_object_mut()
-        .expect("an object")
-        .remove(key)
-        .expect("the key was there");
+    config["text_config"].as_object_mut().expect("an object").remove(key).expect("the key was there");
     config
 }
 
@@ -82,11 +69,7 @@ fn refusal(folder: &Path) -> String {
 /// What opening these weights is refused with.
 fn weights_refusal(weights: &[u8]) -> String {
     let folder = folder();
-    fs::write(
-        folder.path().join("config.json"),
-        sample_config().to_string(),
-    )
-    .unwrap();
+    fs::write(folder.path().join("config.json"), sample_config().to_string()).unwrap();
     fs::write(folder.path().join("model.safetensors"), weights).unwrap();
     refusal(folder.path())
 }

@@ -11,7 +11,11 @@ use crate::Error;
 use crate::denoiser::StepReport;
 
 pub(super) enum Output {
-    Logits { rows: usize, vocabulary: usize, logits: Vec<f32> },
+    Logits {
+        rows: usize,
+        vocabulary: usize,
+        logits: Vec<f32>,
+    },
     /// A denoising run and the steps it took.
     Trace(Trace, usize),
 }
@@ -62,9 +66,9 @@ impl Output {
                 ]
             }
         };
-        let views = tensors.iter().map(|(name, dtype, shape, data)| {
-            TensorView::new(*dtype, shape.clone(), data).map(|view| (*name, view))
-        });
+        let views = tensors
+            .iter()
+            .map(|(name, dtype, shape, data)| TensorView::new(*dtype, shape.clone(), data).map(|view| (*name, view)));
         let bytes = views
             .collect::<Result<Vec<_>, _>>()
             .and_then(|views| safetensors::serialize(views, None))

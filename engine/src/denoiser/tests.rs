@@ -44,13 +44,7 @@ impl Backend for Dice {
     }
     fn feed_forward(&self, _seen: &mut Seen, _layer: usize, _stack: Stack) {}
     fn logits(&self, _seen: &mut Seen, _out: &mut [f32]) {}
-    fn sample(
-        &self,
-        seen: &mut Seen,
-        rows: &[SampleRow],
-        settings: SampleSettings<'_>,
-        outcomes: &mut [RowOutcome],
-    ) {
+    fn sample(&self, seen: &mut Seen, rows: &[SampleRow], settings: SampleSettings<'_>, outcomes: &mut [RowOutcome]) {
         seen.kept = if settings.keep_soft { rows.len() } else { 0 };
         for (row, outcome) in rows.iter().zip(outcomes) {
             let draw = philox::words(row.place, Purpose::Sample, 0);

@@ -10,10 +10,7 @@ fn the_embedded_model_is_whole() {
     let tensors = super::EMBEDDED.unwrap().tensors;
     assert_eq!(tensors.as_ptr().align_offset(64), 0);
     let tokenizer = checkpoint.tokenizer().unwrap();
-    assert_eq!(
-        checkpoint.config.lacuna.delete_token_id,
-        tokenizer.special("<delete>")
-    );
+    assert_eq!(checkpoint.config.lacuna.delete_token_id, tokenizer.special("<delete>"));
     assert_eq!(checkpoint.config.lacuna.layout_version, Some(1));
 }
 
@@ -21,8 +18,5 @@ fn the_embedded_model_is_whole() {
 #[test]
 fn a_program_without_the_model_says_so() {
     let error = open().err().expect("there is no model");
-    assert_eq!(
-        error.to_string(),
-        "embedded model: this program was built without it; give a checkpoint folder"
-    );
+    assert_eq!(error.to_string(), "embedded model: this program was built without it; give a checkpoint folder");
 }

@@ -22,9 +22,7 @@ impl Refusal {
     /// A token's id is none of the model's.
     pub(super) fn outside(token: &str, id: &impl Display, vocabulary: usize) -> Self {
         let token = one_line(token);
-        Self::Damaged(format!(
-            "token `{token}` has the id {id}, but the model has {vocabulary} tokens"
-        ))
+        Self::Damaged(format!("token `{token}` has the id {id}, but the model has {vocabulary} tokens"))
     }
 
     /// Two tokens have the same id.
@@ -43,19 +41,9 @@ pub(super) fn prepare(file: &mut Value, vocabulary: usize) -> Result<(), Refusal
     for key in ["post_processor", "decoder", "padding", "truncation"] {
         object.insert(key.to_owned(), Value::Null);
     }
-    check_parts(
-        &file["normalizer"],
-        "normalizer",
-        "normalizers",
-        &["Replace"],
-    )?;
+    check_parts(&file["normalizer"], "normalizer", "normalizers", &["Replace"])?;
     let known = ["ByteLevel", "Digits", "Punctuation", "Split"];
-    check_parts(
-        &file["pre_tokenizer"],
-        "pre_tokenizer",
-        "pretokenizers",
-        &known,
-    )?;
+    check_parts(&file["pre_tokenizer"], "pre_tokenizer", "pretokenizers", &known)?;
     check_added(&file["added_tokens"])?;
     check_model(&file["model"], vocabulary)
 }
@@ -75,9 +63,7 @@ fn check_parts(part: &Value, key: &str, list: &str, known: &[&str]) -> Result<()
     }
     match part["type"].as_str() {
         Some("Sequence") => match part[list].as_array() {
-            Some(parts) => parts
-                .iter()
-                .try_for_each(|part| check_parts(part, key, list, known)),
+            Some(parts) => parts.iter().try_for_each(|part| check_parts(part, key, list, known)),
             None => damaged(format!("{key}.{list} is not a list")),
         },
         Some(kind) if known.contains(&kind) => Ok(()),
@@ -125,9 +111,7 @@ fn check_model(model: &Value, vocabulary: usize) -> Result<(), Refusal> {
         return damaged("model.merges is not a list");
     };
     let tokens: HashSet<&str> = tokens.keys().map(String::as_str).collect();
-    merges
-        .iter()
-        .try_for_each(|merge| check_merge(merge, &tokens))
+    merges.iter().try_for_each(|merge| check_merge(merge, &tokens))
 }
 
 /// Checks that a merge makes a token of two tokens. There are two spellings of a merge.
@@ -138,16 +122,7 @@ fn check_merge(merge: &Value, tokens: &HashSet<&str>) -> Result<(), Refusal> {
         _ => Vec::new(),
     };
     match parts[..] {
-        [left, right]
-            if [left, right, &format!("{left}{right}")]
-                .iter()
-                .all(|part| tokens.contains(*part)) =>
-        {
-            Ok(())
-        }
-        _ => damaged(format!(
-            "the merge {} does not make a token of two",
-            show(merge)
-        )),
+        [left, right] if [left, right, &format!("{left}{right}")].iter().all(|part| tokens.contains(*part)) => Ok(()),
+        _ => damaged(format!("the merge {} does not make a token of two", show(merge))),
     }
 }

@@ -17,19 +17,14 @@ impl Spelling {
         match kind(decoder) {
             "ByteLevel" => Ok(Self::ByteLevel),
             "Sequence" => {
-                let parts = decoder["decoders"]
-                    .as_array()
-                    .map(Vec::as_slice)
-                    .unwrap_or_default();
+                let parts = decoder["decoders"].as_array().map(Vec::as_slice).unwrap_or_default();
                 for part in parts {
                     let blank = part["pattern"]["String"] == "▁" && part["content"] == " ";
                     match kind(part) {
                         "ByteFallback" | "Fuse" => {}
                         "Replace" if blank => {}
                         other => {
-                            return Err(format!(
-                                "a tokenizer with a decoder {other:?} in a sequence"
-                            ));
+                            return Err(format!("a tokenizer with a decoder {other:?} in a sequence"));
                         }
                     }
                 }
@@ -99,7 +94,5 @@ fn byte_of(character: char) -> Option<u8> {
 fn fallback_byte(token: &str) -> Option<u8> {
     let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
     let is_hexadecimal = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    u8::from_str_radix(digits, 16)
-        .ok()
-        .filter(|_| is_hexadecimal)
+    u8::from_str_radix(digits, 16).ok().filter(|_| is_hexadecimal)
 }

@@ -3,24 +3,19 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use proptest::prelude::{
-    ProptestConfig, Strategy, TestCaseError, any, prop, prop_assert, prop_assert_eq, prop_oneof,
-    proptest,
+    ProptestConfig, Strategy, TestCaseError, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
 use serde_json::{Value, json};
 
 use super::Tokenizer;
 use crate::checkpoint::mutation::{change, mutate, replace, replacements};
 
-const NANO: &[u8] = include_bytes!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../fixtures/nano/tokenizer.json"
-));
+const NANO: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/nano/tokenizer.json"));
 
 /// The embedded tokenizer, read once.
 fn nano() -> &'static Tokenizer {
     static READ: LazyLock<Tokenizer> = LazyLock::new(|| {
-        Tokenizer::from_json(Path::new("tokenizer.json"), NANO, 8192)
-            .expect("the embedded tokenizer is valid")
+        Tokenizer::from_json(Path::new("tokenizer.json"), NANO, 8192).expect("the embedded tokenizer is valid")
     });
     &READ
 }
@@ -31,18 +26,13 @@ fn refusal(json: &[u8], vocabulary: usize) -> String {
     };
     let line = error.to_string();
     assert!(!line.contains('\n'), "{line:?}");
-    line.strip_prefix("tokenizer.json: ")
-        .expect("the file is named")
-        .to_owned()
+    line.strip_prefix("tokenizer.json: ").expect("the file is named").to_owned()
 }
 
 /// A vocabulary in the other spelling: text with `▁` for a blank, and a token for each byte.
 fn fallback() -> Value {
     let mut vocabulary: BTreeMap<String, u32> = BTreeMap::new();
-    for (id, token) in ["<pad>", "<eos>", "▁", "a", "b", "▁a", "ab", "\n", "é"]
-        .iter()
-        .enumerate()
-    {
+    for (id, token) in ["<pad>", "<eos>", "▁", "a", "b", "▁a", "ab", "\n", "é"].iter().enumerate() {
         vocabulary.insert((*token).to_owned(), id as u32);
     }
     for byte in 0..=255u32 {
@@ -75,11 +65,7 @@ fn fallback() -> Value {
 fn read_fallback(change: impl FnOnce(&mut Value)) -> Result<Tokenizer, crate::Error> {
     let mut json = fallback();
     change(&mut json);
-    Tokenizer::from_json(
-        Path::new("tokenizer.json"),
-        json.to_string().as_bytes(),
-        300,
-    )
+    Tokenizer::from_json(Path::new("tokenizer.json"), json.to_string().as_bytes(), 300)
 }
 
 #[test]
@@ -100,10 +86,7 @@ fn reads_the_embedded_tokenizer() {
 fn newlines_are_found() {
     let tokenizer = nano();
     let ids = tokenizer.encode("a\n        b");
-    let found: Vec<bool> = ids
-        .iter()
-        .map(|&id| tokenizer.contains_newline(id))
-        .collect();
+    let found: Vec<bool> = ids.iter().map(|&id| tokenizer.contains_newline(id)).collect();
     assert_eq!(found, [false, true, false]);
     assert_eq!(tokenizer.token_bytes(ids[1]), b"\n        ");
 }
@@ -132,11 +115,7 @@ fn a_character_may_be_spread_over_tokens() {
     let tokenizer = nano();
     let ids = tokenizer.encode("\u{e000}");
     assert!(ids.len() > 1, "{ids:?}");
-    let bytes: Vec<u8> = ids
-        .iter()
-        .flat_map(|&id| tokenizer.token_bytes(id))
-        .copied()
-        .collect();
+    let bytes: Vec<u8> = ids.iter().flat_map(|&id| tokenizer.token_bytes(id)).copied().collect();
     assert_eq!(bytes, "\u{e000}".as_bytes());
     assert_eq!(tokenizer.decode(&ids[..1]), "\u{fffd}");
 }
@@ -147,18 +126,14 @@ fn reads_the_spelling_with_byte_fallback() {
     assert_eq!(tokenizer.encode(" ab a"), [5, 4, 5]);
     assert_eq!(tokenizer.token_bytes(5), b" a");
     assert_eq!(tokenizer.token_bytes(9 + 0xAB), [0xab]);
-    assert_eq!(
-        tokenizer.decode(&tokenizer.encode("é 字\t<0x41>")),
-        "é 字\t<0x41>"
-    );
+    assert_eq!(tokenizer.decode(&tokenizer.encode("é 字\t<0x41>")), "é 字\t<0x41>");
     assert!(tokenizer.contains_newline(7) && tokenizer.contains_newline(9 + 10));
 }
 
 #[test]
 fn padding_and_truncation_in_the_file_do_not_count() {
     let mut json: Value = serde_json::from_slice(NANO).unwrap();
-    json["truncation"] =
-        json!({"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
+    json["truncation"] = json!({"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
     json["padding"] = json!({
         "strategy": {"Fixed": 50}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
         "pad_type_id": 0, "pad_token": "<pad>"
@@ -175,24 +150,16 @@ fn what_would_lose_text_is_refused() {
         change(&mut json);
         refusal(json.to_string().as_bytes(), 300)
     };
+    assert_eq!(change(|json| json["decoder"] = json!(null)), "not supported: a tokenizer without a decoder");
     assert_eq!(
-        change(|json| json["decoder"] = json!(null)),
-        "not supported: a tokenizer without a decoder"
-    );
-    assert_eq!(
-        change(
-            |json| json["decoder"] = json!({"type": "WordPiece", "prefix": "##", "cleanup": true})
-        ),
+        change(|json| json["decoder"] = json!({"type": "WordPiece", "prefix": "##", "cleanup": true})),
         "not supported: a tokenizer with the decoder \"WordPiece\""
     );
     assert_eq!(
         change(|json| json["decoder"]["decoders"] = json!([{"type": "Fuse"}])),
         "not supported: a tokenizer whose decoder knows no bytes"
     );
-    assert_eq!(
-        change(|json| json["model"]["dropout"] = json!(0.5)),
-        "not supported: a tokenizer with dropout 0.5"
-    );
+    assert_eq!(change(|json| json["model"]["dropout"] = json!(0.5)), "not supported: a tokenizer with dropout 0.5");
     assert_eq!(
         change(|json| json["normalizer"] = json!({"type": "Lowercase"})),
         "not supported: a tokenizer with normalizer {\"type\":\"Lowercase\"}"
@@ -213,16 +180,10 @@ fn what_would_lose_text_is_refused() {
         json["added_tokens"] = json!([{"id": 3, "content": "a", "single_word": false, "lstrip": true,
             "rstrip": false, "normalized": false, "special": false}]);
     });
-    assert!(
-        greedy.starts_with("not supported: a tokenizer with the added token {"),
-        "{greedy}"
-    );
+    assert!(greedy.starts_with("not supported: a tokenizer with the added token {"), "{greedy}");
     assert_eq!(
         change(|json| {
-            json["model"]["vocab"]
-                .as_object_mut()
-                .unwrap()
-                .remove("<0x7F>");
+            json["model"]["vocab"].as_object_mut().unwrap().remove("<0x7F>");
         }),
         "not supported: a tokenizer without a token for the byte 0x7f"
     );
@@ -232,10 +193,7 @@ fn what_would_lose_text_is_refused() {
 fn a_broken_file_gets_one_sentence() {
     for json in [&b""[..], b"{}", b"[1]", b"\xff", &NANO[..5000]] {
         let error = refusal(json, 8192);
-        assert!(
-            error.starts_with("cannot be read as a tokenizer: "),
-            "{error}"
-        );
+        assert!(error.starts_with("cannot be read as a tokenizer: "), "{error}");
     }
     let broken = |change: fn(&mut Value)| {
         let mut json = fallback();
@@ -248,10 +206,7 @@ fn a_broken_file_gets_one_sentence() {
         broken(|json| json["model"]["vocab"]["far"] = json!(300)),
         "token `far` has the id 300, but the model has 300 tokens"
     );
-    assert_eq!(
-        broken(|json| json["model"]["vocab"]["twin"] = json!(3)),
-        "two tokens have the id 3"
-    );
+    assert_eq!(broken(|json| json["model"]["vocab"]["twin"] = json!(3)), "two tokens have the id 3");
     // The library would panic at these.
     assert_eq!(
         broken(|json| json["model"]["merges"] = json!([["a", "absent"]])),
@@ -268,19 +223,12 @@ fn a_broken_file_gets_one_sentence() {
             json["model"]["vocab"][format!("filler {id}")] = json!(id);
         }
     });
-    assert_eq!(
-        added,
-        "token `<new>` has the id 300, but the model has 300 tokens"
-    );
+    assert_eq!(added, "token `<new>` has the id 300, but the model has 300 tokens");
 }
 
 /// Text of code, of prose and of anything.
 fn any_text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[ \\t\\na-z(){};<>|_=.0-9]{0,80}",
-        "\\PC{0,40}",
-        any::<String>()
-    ]
+    prop_oneof!["[ \\t\\na-z(){};<>|_=.0-9]{0,80}", "\\PC{0,40}", any::<String>()]
 }
 
 proptest! {

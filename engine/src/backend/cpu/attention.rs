@@ -153,10 +153,7 @@ fn attend(
     }
     let qkv = &qkv[..];
     let run = |task: &AttentionTask, out: &mut [f32]| {
-        let queries = Queries {
-            data: &qkv[task.first_row * row_width + task.head * head_dim..],
-            stride: row_width,
-        };
+        let queries = Queries { data: &qkv[task.first_row * row_width + task.head * head_dim..], stride: row_width };
         let thread = rayon::current_thread_index().unwrap_or(0);
         let mut scratch = scores[thread % scores.len()].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         task_body(task, &mut scratch, queries, out);

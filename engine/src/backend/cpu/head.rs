@@ -115,12 +115,7 @@ pub(crate) fn sample(
 }
 
 /// Turns one row's raw logits into its outcome, and leaves the tempered probabilities in their place.
-fn sample_row(
-    weights: &Weights,
-    logits: &mut [f32],
-    row: &SampleRow,
-    settings: &SampleSettings<'_>,
-) -> RowOutcome {
+fn sample_row(weights: &Weights, logits: &mut [f32], row: &SampleRow, settings: &SampleSettings<'_>) -> RowOutcome {
     vector::soft_cap(logits, weights.soft_cap);
     let inverse_temperature = 1.0 / settings.temperature;
     for logit in logits.iter_mut() {
@@ -205,8 +200,9 @@ mod tests {
         for row in 0..200 {
             let place = Place { row, ..PLACE };
             let scale = 1.0 + row as f32 / 4.0;
-            let logits: Vec<f32> =
-                (0..1003).map(|token| philox::words(place, philox::Purpose::Start, token)[0] as f32 / 4e9 * scale).collect();
+            let logits: Vec<f32> = (0..1003)
+                .map(|token| philox::words(place, philox::Purpose::Start, token)[0] as f32 / 4e9 * scale)
+                .collect();
             let noise: Vec<f32> = (0..251).flat_map(|group| philox::gumbel(place, group)).collect();
             assert_eq!(
                 sample_philox(&logits, vector::argmax(&logits).0, place),

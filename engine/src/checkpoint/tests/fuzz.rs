@@ -21,10 +21,7 @@ fn answer(folder: &Path) -> Result<(), TestCaseError> {
     });
     if let Err(error) = read {
         let line = error.to_string();
-        prop_assert!(
-            !line.trim().is_empty() && !line.contains(['\n', '\r']),
-            "{line:?}"
-        );
+        prop_assert!(!line.trim().is_empty() && !line.contains(['\n', '\r']), "{line:?}");
     }
     Ok(())
 }
@@ -32,8 +29,7 @@ fn answer(folder: &Path) -> Result<(), TestCaseError> {
 fn rich_config() -> Value {
     let mut config = config();
     config["lacuna"] = json!({"noise": "absorbing", "mask_token_id": 4, "delete_token_id": 5, "layout_version": 1});
-    config["text_config"]["per_layer_config"] =
-        json!({"2": {"head_dim": 8, "num_key_value_heads": 1}});
+    config["text_config"]["per_layer_config"] = json!({"2": {"head_dim": 8, "num_key_value_heads": 1}});
     config["text_config"]["final_logit_softcapping"] = json!(30.0);
     config["text_config"]["rope_parameters"] = json!({
         "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
@@ -101,10 +97,7 @@ proptest! {
 fn check_configuration(text: &str) -> Result<(), TestCaseError> {
     let one_line = |error: crate::Error| {
         let line = error.to_string();
-        prop_assert!(
-            !line.trim().is_empty() && !line.contains(['\n', '\r']),
-            "{line:?}"
-        );
+        prop_assert!(!line.trim().is_empty() && !line.contains(['\n', '\r']), "{line:?}");
         Ok(())
     };
     match ModelConfig::parse(Path::new("config.json"), text) {
@@ -117,12 +110,7 @@ fn check_configuration(text: &str) -> Result<(), TestCaseError> {
                 prop_assert!(layer.rope.angles <= layer.head_dim / 2);
             }
             for (_, shape) in expected_tensors(&config) {
-                prop_assert!(
-                    shape
-                        .iter()
-                        .try_fold(1usize, |product, &size| product.checked_mul(size))
-                        .is_some()
-                );
+                prop_assert!(shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size)).is_some());
             }
         }
     }
@@ -131,9 +119,7 @@ fn check_configuration(text: &str) -> Result<(), TestCaseError> {
         Ok(config) => {
             prop_assert!(config.max_denoising_steps > 0 && config.entropy_bound > 0.0);
             prop_assert!(config.t_min >= 0.0 && config.t_max > config.t_min);
-            prop_assert!(
-                config.confidence_threshold > 0.0 && config.confidence_threshold.is_finite()
-            );
+            prop_assert!(config.confidence_threshold > 0.0 && config.confidence_threshold.is_finite());
         }
     }
     Ok(())

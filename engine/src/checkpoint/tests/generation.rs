@@ -6,12 +6,7 @@ use super::message;
 use crate::checkpoint::GenerationConfig;
 
 fn parse(text: &Value) -> Result<GenerationConfig, crate::Error> {
-    GenerationConfig::parse(
-        Path::new("generation_config.json"),
-        &text.to_string(),
-        24,
-        &[1],
-    )
+    GenerationConfig::parse(Path::new("generation_config.json"), &text.to_string(), 24, &[1])
 }
 
 #[test]
@@ -56,38 +51,17 @@ fn what_is_set_counts() {
 #[test]
 fn senseless_values_are_refused() {
     let cases = [
-        (
-            json!({"max_denoising_steps": 0}),
-            "max_denoising_steps is 0, not a whole number from 1 to 16777216",
-        ),
-        (
-            json!({"t_min": -0.1}),
-            "t_min is -0.1, not a number from 0 to 1e6",
-        ),
-        (
-            json!({"t_min": 0.9}),
-            "t_min 0.9 and t_max 0.8 do not make a falling row of temperatures above 0",
-        ),
+        (json!({"max_denoising_steps": 0}), "max_denoising_steps is 0, not a whole number from 1 to 16777216"),
+        (json!({"t_min": -0.1}), "t_min is -0.1, not a number from 0 to 1e6"),
+        (json!({"t_min": 0.9}), "t_min 0.9 and t_max 0.8 do not make a falling row of temperatures above 0"),
         (
             json!({"t_min": 0, "t_max": 1e-9}),
             "t_min 0 and t_max 0.000000001 do not make a falling row of temperatures above 0",
         ),
-        (
-            json!({"confidence_threshold": 0}),
-            "confidence_threshold is 0, not a number above 0",
-        ),
-        (
-            json!({"stability_threshold": -1}),
-            "stability_threshold is -1, not a whole number from 0 to 16777216",
-        ),
-        (
-            json!({"sampler_config": {}}),
-            "sampler_config.entropy_bound is missing or null",
-        ),
-        (
-            json!({"sampler_config": {"entropy_bound": 0}}),
-            "sampler_config.entropy_bound is 0, not a number above 0",
-        ),
+        (json!({"confidence_threshold": 0}), "confidence_threshold is 0, not a number above 0"),
+        (json!({"stability_threshold": -1}), "stability_threshold is -1, not a whole number from 0 to 16777216"),
+        (json!({"sampler_config": {}}), "sampler_config.entropy_bound is missing or null"),
+        (json!({"sampler_config": {"entropy_bound": 0}}), "sampler_config.entropy_bound is 0, not a number above 0"),
         (
             json!({"sampler_config": {"entropy_bound": 1e300}}),
             "sampler_config.entropy_bound is 1e+300, not a number above 0",
@@ -96,10 +70,7 @@ fn senseless_values_are_refused() {
             json!({"sampler_config": {"entropy_bound": 1, "_cls_name": "Other"}}),
             "not supported: sampler_config._cls_name = \"Other\"",
         ),
-        (
-            json!({"eos_token_id": [24]}),
-            "eos_token_id is 24, not a token id below the vocabulary's 24",
-        ),
+        (json!({"eos_token_id": [24]}), "eos_token_id is 24, not a token id below the vocabulary's 24"),
         (json!({"temperature": 1}), "not supported: temperature = 1"),
     ];
     for (text, expected) in cases {
