@@ -69,7 +69,7 @@ fn progress_counts() {
     let pieces = [piece("a", true, 1.0), piece("b", false, 0.5)];
     let progress = Progress::Denoising { model: "m", step: 3, limit: 32 };
     let rows = compose(&Scene::around("", &(0..0)), &pieces, &progress, 60, None);
-    assert_eq!(text_of(&rows)[0], "m · step 3 of 32 · ━━━━━━━───────── 1 of 2 settled");
+    assert_eq!(text_of(&rows)[0], "m · step 3 of 32 · ━━━━━━━──────── 1 of 2 settled");
 }
 
 proptest! {

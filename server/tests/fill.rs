@@ -1,0 +1,93 @@
+//! Fills of the embedded model, through the binary.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+const TEXT: &str = "fn add(a: u32, b: u32) -> u32 {\n    a + \n}\n";
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lacuna"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.rs"), TEXT).unwrap();
+    folder
+}
+
+fn succeed(arguments: &[&str]) -> Output {
+    let folder = folder();
+    let output = command(folder.path(), arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read_to_string(folder.path().join("a.rs")).unwrap(), TEXT, "the file was written");
+    output
+}
+
+fn json_of(arguments: &[&str]) -> Value {
+    serde_json::from_slice(&succeed(arguments).stdout).unwrap()
+}
+
+#[test]
+fn the_object_says_what_replaces_what() {
+    let object = json_of(&["fill", "a.rs", "--at", "2:9", "--json", "--candidates", "2"]);
+    assert_eq!(object["start"], json!({"line": 2, "col": 9}));
+    assert_eq!(object["end"], json!({"line": 2, "col": 9}));
+    let candidates = object["candidates"].as_array().unwrap();
+    assert!((1..=2).contains(&candidates.len()));
+    assert_eq!(candidates[0]["text"], object["text"]);
+    for candidate in candidates {
+        let confidence = candidate["confidence"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&confidence), "{candidate}");
+        assert!(candidate["steps"].as_u64().unwrap() > 0, "{candidate}");
+        assert!(!candidate["text"].as_str().unwrap().contains('\n'), "{candidate}");
+    }
+    let timings = &object["timings_ms"];
+    let stages = ["load", "prompt", "denoise"].map(|stage| timings[stage].as_f64().unwrap());
+    assert!(stages.iter().all(|&ms| ms > 0.0), "{timings}");
+    assert!(stages.iter().sum::<f64>() <= timings["total"].as_f64().unwrap(), "{timings}");
+    assert_eq!(object["model"], "nano (embedded)");
+}
+
+#[test]
+fn a_seed_decides() {
+    let text = |seed: &str, threads: &str| {
+        json_of(&["fill", "a.rs", "--at", "2:9", "--raw", "--json", "--seed", seed, "--threads", threads])["text"]
+            .take()
+    };
+    assert_eq!(text("7", "1"), text("7", "2"));
+}
+
+#[test]
+fn watching_without_a_terminal_is_plain() {
+    let plain = succeed(&["fill", "a.rs", "--at", "2:9"]).stdout;
+    let watched = succeed(&["fill", "a.rs", "--at", "2:9", "--watch"]).stdout;
+    assert_eq!(watched, plain);
+    let object = json_of(&["fill", "a.rs", "--at", "2:9", "--json"]);
+    assert_eq!(String::from_utf8(plain).unwrap(), object["text"].as_str().unwrap());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = folder();
+    let mut child = command(folder.path(), &["doctor"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Long before anything is written.
+    drop(child.stdout.take());
+    let mut error = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert_eq!((child.wait().unwrap().code(), error.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_healthy_doctor_says_so() {
+    let report = json_of(&["doctor", "--json"]);
+    assert_eq!(report["problems"], json!([]));
+    assert_eq!(report["model"]["source"], "embedded");
+    assert!(report["trial"]["ms"].as_f64().unwrap() > 0.0);
+}
