@@ -123,6 +123,7 @@ impl WithSimd for Scores<'_> {
                     panel: &*panel,
                     first_column: 0,
                     rows: TILE_ROWS.min(rows - first_row),
+                    add: false,
                     out: std::array::from_fn(|_| match out_rows.next() {
                         Some(row) => &mut row[first_key..first_key + count],
                         None => <&mut [f32]>::default(),

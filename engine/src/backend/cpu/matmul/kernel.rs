@@ -7,6 +7,9 @@ use crate::backend::cpu::matrix::{Bf16Step, F32Step, PANEL_COLUMNS, STEP_WORDS, 
 /// Rows of a register tile: with four vectors a row, 24 of AVX-512's 32 registers accumulate.
 pub(crate) const TILE_ROWS: usize = 6;
 
+/// Inputs that are multiplied for all rows before the next ones, so that a panel's part of them stays in the nearer caches.
+pub(crate) const BLOCK_INPUTS: usize = 1024;
+
 /// Rows of inputs, panels of weights, and the run of outputs of each row that they make.
 pub(crate) struct Stripe<'a, 'out, Step> {
     /// `[rows, k]`.
@@ -29,31 +32,36 @@ impl<Step: PanelStep> WithSimd for Stripe<'_, '_, Step> {
             return;
         }
         for (index, panel) in panels.chunks_exact(k).enumerate() {
-            for (x, out) in x.chunks(TILE_ROWS * k).zip(out.chunks_mut(TILE_ROWS)) {
-                let mut rows = out.iter_mut();
-                let tile = Tile {
-                    x,
-                    x_stride: k,
-                    panel,
-                    first_column: index * PANEL_COLUMNS,
-                    rows: rows.len(),
-                    out: std::array::from_fn(|_| rows.next().map(|row| &mut **row).unwrap_or_default()),
-                };
-                tile.multiply(simd);
+            for (block, panel) in panel.chunks(BLOCK_INPUTS).enumerate() {
+                for (x, out) in x.chunks(TILE_ROWS * k).zip(out.chunks_mut(TILE_ROWS)) {
+                    let mut rows = out.iter_mut();
+                    let tile = Tile {
+                        x: &x[block * BLOCK_INPUTS..],
+                        x_stride: k,
+                        panel,
+                        first_column: index * PANEL_COLUMNS,
+                        rows: rows.len(),
+                        add: block > 0,
+                        out: std::array::from_fn(|_| rows.next().map(|row| &mut **row).unwrap_or_default()),
+                    };
+                    tile.multiply(simd);
+                }
             }
         }
     }
 }
 
-/// A few rows of inputs times one panel.
+/// A few rows of inputs times one panel, or a block of its inputs.
 pub(crate) struct Tile<'a, 'out, Step> {
-    /// Rows `x_stride` apart, as long as the panel.
+    /// Rows `x_stride` apart, at least as long as the panel.
     pub(crate) x: &'a [f32],
     pub(crate) x_stride: usize,
     pub(crate) panel: &'a [Step],
     /// Where in a row of outputs the panel's first column goes.
     pub(crate) first_column: usize,
     pub(crate) rows: usize,
+    /// Whether to go on from the sums that the outputs hold.
+    pub(crate) add: bool,
     /// The rows' outputs. Columns past their ends are dropped.
     pub(crate) out: [&'out mut [f32]; TILE_ROWS],
 }
@@ -61,60 +69,69 @@ pub(crate) struct Tile<'a, 'out, Step> {
 impl<Step: PanelStep> Tile<'_, '_, Step> {
     #[inline(always)]
     pub(crate) fn multiply<S: Simd>(self, simd: S) {
-        // The tile is as wide as the registers allow: all of a panel with AVX-512, a quarter with AVX2 and NEON.
-        match S::F32_LANES {
-            16 => self.multiply_by::<S, 4>(simd),
-            8 => self.multiply_by::<S, 2>(simd),
-            4 => self.multiply_by::<S, 4>(simd),
-            _ => self.multiply_by::<S, 8>(simd),
-        }
-    }
-
-    #[inline(always)]
-    fn multiply_by<S: Simd, const VECTORS: usize>(self, simd: S) {
         match self.rows {
-            6 => self.multiply_rows::<S, VECTORS, 6>(simd),
-            5 => self.multiply_rows::<S, VECTORS, 5>(simd),
-            4 => self.multiply_rows::<S, VECTORS, 4>(simd),
-            3 => self.multiply_rows::<S, VECTORS, 3>(simd),
-            2 => self.multiply_rows::<S, VECTORS, 2>(simd),
-            1 => self.multiply_rows::<S, VECTORS, 1>(simd),
+            6 => self.multiply_rows::<S, 6>(simd),
+            5 => self.multiply_rows::<S, 5>(simd),
+            4 => self.multiply_rows::<S, 4>(simd),
+            3 => self.multiply_rows::<S, 3>(simd),
+            2 => self.multiply_rows::<S, 2>(simd),
+            1 => self.multiply_rows::<S, 1>(simd),
             _ => {}
         }
     }
 
+    /// Takes as many vectors of columns at a time as the registers allow: all of a panel with AVX-512, a quarter with
+    /// AVX2 and NEON, and more the fewer the rows are, as each sum waits for its last addition.
     #[inline(always)]
-    fn multiply_rows<S: Simd, const VECTORS: usize, const ROWS: usize>(self, simd: S) {
-        let Self { x, x_stride, panel, first_column, mut out, .. } = self;
+    fn multiply_rows<S: Simd, const ROWS: usize>(self, simd: S) {
+        match (S::F32_LANES, ROWS) {
+            (16, _) | (8, 2..=3) | (4, 4..) => self.multiply_columns::<S, 4, ROWS>(simd),
+            (8, 4..) => self.multiply_columns::<S, 2, ROWS>(simd),
+            (4, 1) => self.multiply_columns::<S, 16, ROWS>(simd),
+            _ => self.multiply_columns::<S, 8, ROWS>(simd),
+        }
+    }
+
+    #[inline(always)]
+    fn multiply_columns<S: Simd, const VECTORS: usize, const ROWS: usize>(self, simd: S) {
+        let Self { x, x_stride, panel, first_column, add, mut out, .. } = self;
         let x: [&[f32]; ROWS] = std::array::from_fn(|row| &x[row * x_stride..][..panel.len()]);
         let words = VECTORS / 2 * S::F32_LANES;
-        let mut first_word = 0;
-        while first_word < STEP_WORDS {
-            let sums = accumulate::<S, Step, VECTORS, ROWS>(simd, x, panel, first_word);
-            for (out, sums) in out.iter_mut().zip(&sums) {
-                for (pair, sums) in sums.chunks_exact(2).enumerate() {
-                    let column = first_column + first_column_of_word(first_word + pair * S::F32_LANES);
-                    store(simd, out, column, sums[0]);
-                    store(simd, out, column + WORD_GROUP, sums[1]);
+        for first_word in (0..STEP_WORDS).step_by(words) {
+            let column = |vector: usize| {
+                let first = first_column + first_column_of_word(first_word + vector / 2 * S::F32_LANES);
+                first + vector % 2 * WORD_GROUP
+            };
+            let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+            if add {
+                for (sums, out) in sums.iter_mut().zip(&out) {
+                    for (vector, sum) in sums.iter_mut().enumerate() {
+                        *sum = load(simd, out, column(vector));
+                    }
                 }
             }
-            first_word += words;
+            let sums = accumulate::<S, Step, VECTORS, ROWS>(simd, x, panel, first_word, sums);
+            for (sums, out) in sums.iter().zip(&mut out) {
+                for (vector, sum) in sums.iter().enumerate() {
+                    store(simd, out, column(vector), *sum);
+                }
+            }
         }
     }
 }
 
-/// The sums over all inputs, for `VECTORS / 2` vectors of words from `first_word` on.
+/// Adds to `sums` the products of all inputs, for `VECTORS / 2` vectors of words from `first_word` on. On its own, so that
+/// the sums stay in registers until it returns.
 #[inline(always)]
 fn accumulate<S: Simd, Step: PanelStep, const VECTORS: usize, const ROWS: usize>(
     simd: S,
     x: [&[f32]; ROWS],
     panel: &[Step],
     first_word: usize,
+    mut sums: [[S::f32s; VECTORS]; ROWS],
 ) -> [[S::f32s; VECTORS]; ROWS] {
-    let words = VECTORS / 2 * S::F32_LANES;
-    assert!(first_word + words <= STEP_WORDS);
+    assert!(first_word + VECTORS / 2 * S::F32_LANES <= STEP_WORDS);
     let x = x.map(|row| &row[..panel.len()]);
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     for (input, step) in panel.iter().enumerate() {
         let weights = step.load::<S, VECTORS>(simd, first_word);
         for (sums, x) in sums.iter_mut().zip(&x) {
@@ -127,14 +144,22 @@ fn accumulate<S: Simd, Step: PanelStep, const VECTORS: usize, const ROWS: usize>
     sums
 }
 
+/// Reads a vector, or as much of it as the row still has.
+#[inline(always)]
+fn load<S: Simd>(simd: S, row: &[f32], column: usize) -> S::f32s {
+    match row.get(column..column + S::F32_LANES) {
+        Some(whole) => S::as_simd_f32s(whole).0[0],
+        None => simd.partial_load_f32s(row.get(column..).unwrap_or_default()),
+    }
+}
+
 /// Writes a vector, or as much of it as the row still has.
 #[inline(always)]
-fn store<S: Simd>(simd: S, out: &mut [f32], column: usize, values: S::f32s) {
-    let Some(out) = out.get_mut(column..) else {
-        return;
-    };
-    let length = out.len().min(S::F32_LANES);
-    simd.partial_store_f32s(&mut out[..length], values);
+fn store<S: Simd>(simd: S, row: &mut [f32], column: usize, values: S::f32s) {
+    match row.get_mut(column..column + S::F32_LANES) {
+        Some(whole) => S::as_mut_simd_f32s(whole).0[0] = values,
+        None => simd.partial_store_f32s(row.get_mut(column..).unwrap_or_default(), values),
+    }
 }
 
 /// One input's weights for the columns of a panel.

@@ -2,9 +2,9 @@ use std::ops::Range;
 
 use half::bf16;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
-use super::kernel::Stripe;
+use super::kernel::{BLOCK_INPUTS, Stripe};
 use super::{matmul, matmul_grouped};
 use crate::backend::cpu::matrix::{PANEL_COLUMNS, PackedMatrix, Panels};
 use crate::checkpoint::WeightData;
@@ -24,18 +24,38 @@ pub(crate) fn random(seed: u64, count: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Every instruction set that this processor can run, and whether it fuses multiply-adds.
-pub(crate) fn architectures() -> Vec<(Arch, bool)> {
-    let best = Arch::new();
-    let mut all = vec![(Arch::Scalar, false)];
+/// A way to run an operation on this processor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Instructions {
+    Of(Arch),
+    /// Vectors of four lanes, as NEON has them.
     #[cfg(target_arch = "x86_64")]
-    if let Some(v3) = pulp::x86::V3::try_new() {
-        all.push((Arch::V3(v3), true));
+    FourLanes(pulp::x86::V3_128b),
+}
+
+impl Instructions {
+    /// Every one, and whether it fuses multiply-adds.
+    pub(crate) fn all() -> Vec<(Self, bool)> {
+        let best = Arch::new();
+        let mut all = vec![(Self::Of(Arch::Scalar), false)];
+        #[cfg(target_arch = "x86_64")]
+        if let Some(v3) = pulp::x86::V3::try_new() {
+            all.push((Self::Of(Arch::V3(v3)), true));
+            all.push((Self::FourLanes(pulp::x86::V3_128b(v3)), true));
+        }
+        if !matches!(best, Arch::Scalar) {
+            all.push((Self::Of(best), true));
+        }
+        all
     }
-    if !matches!(best, Arch::Scalar) {
-        all.push((best, true));
+
+    pub(crate) fn run<Operation: WithSimd>(self, operation: Operation) -> Operation::Output {
+        match self {
+            Self::Of(architecture) => architecture.dispatch(operation),
+            #[cfg(target_arch = "x86_64")]
+            Self::FourLanes(simd) => simd.vectorize(operation),
+        }
     }
-    all
 }
 
 /// The error that a sum of `terms` products may have, where `magnitude` is the sum of the products' magnitudes: one
@@ -160,20 +180,28 @@ fn a_result_does_not_depend_on_the_threads() {
 
 #[test]
 fn every_instruction_set_agrees() {
-    for (m, n, k) in [(1, 64, 40), (6, 128, 31), (17, 130, 100), (3, 5, 1)] {
+    for (m, n, k) in [
+        (1, 64, 40),
+        (2, 100, 9),
+        (6, 128, 31),
+        (17, 130, 100),
+        (3, 5, 1),
+        (4, 70, BLOCK_INPUTS + 5),
+        (11, 40, 2 * BLOCK_INPUTS),
+    ] {
         for as_bf16 in [false, true] {
             let (packed, w) = pack(&random(5, n * k), n, k, as_bf16);
             let x = random(6, m * k);
             let mut fused = Vec::new();
-            for (architecture, fuses) in architectures() {
+            for (instructions, fuses) in Instructions::all() {
                 let mut out = vec![f32::NAN; m * n];
                 let mut rows: Vec<&mut [f32]> = out.chunks_exact_mut(n).collect();
                 match packed.panels() {
-                    Panels::F32(panels) => architecture.dispatch(Stripe { x: &x, k, panels, out: &mut rows }),
-                    Panels::Bf16(panels) => architecture.dispatch(Stripe { x: &x, k, panels, out: &mut rows }),
+                    Panels::F32(panels) => instructions.run(Stripe { x: &x, k, panels, out: &mut rows }),
+                    Panels::Bf16(panels) => instructions.run(Stripe { x: &x, k, panels, out: &mut rows }),
                 }
                 for (got, (expected, error)) in out.iter().zip(reference(&x, &w, m, n, k)) {
-                    assert!((f64::from(*got) - expected).abs() <= error, "{architecture:?}: {got} is not {expected}");
+                    assert!((f64::from(*got) - expected).abs() <= error, "{instructions:?}: {got} is not {expected}");
                 }
                 if fuses {
                     fused.push(bits(&out));

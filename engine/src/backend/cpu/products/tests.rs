@@ -1,7 +1,7 @@
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
 use super::{ColumnBlock, Scores, WeightedSum, scores, weighted_sum};
-use crate::backend::cpu::matmul::tests::{architectures, bits, dot_error, random};
+use crate::backend::cpu::matmul::tests::{Instructions, bits, dot_error, random};
 use crate::backend::cpu::matrix::F32Step;
 
 /// Asserts that `got` is the sum of the products, to its rounding.
@@ -108,10 +108,10 @@ fn every_instruction_set_agrees() {
         let block = ColumnBlock { data: &data, stride: head_dim, column: 0, first: 0, rows: keys };
         let weights = random(7, rows * keys);
         let mut fused = Vec::new();
-        for (architecture, fuses) in architectures() {
+        for (instructions, fuses) in Instructions::all() {
             let mut out = vec![f32::NAN; rows * keys];
             let mut panel = vec![F32Step::ZERO; head_dim];
-            architecture.dispatch(Scores {
+            instructions.run(Scores {
                 queries: &queries,
                 query_stride: head_dim,
                 rows,
@@ -123,10 +123,10 @@ fn every_instruction_set_agrees() {
             for (index, got) in out.iter().enumerate() {
                 let (row, key) = (index / keys, index % keys);
                 let products = (0..head_dim).map(|d| product(queries[row * head_dim + d], data[key * head_dim + d]));
-                assert_dot(*got, products, 0.0, &format!("{architecture:?}, row {row}, key {key}"));
+                assert_dot(*got, products, 0.0, &format!("{instructions:?}, row {row}, key {key}"));
             }
             let mut sums = vec![0.0; rows * head_dim];
-            architecture.dispatch(WeightedSum {
+            instructions.run(WeightedSum {
                 weights: &weights,
                 weights_stride: keys,
                 values: block,
@@ -136,7 +136,7 @@ fn every_instruction_set_agrees() {
             for (index, got) in sums.iter().enumerate() {
                 let (row, column) = (index / head_dim, index % head_dim);
                 let products = (0..keys).map(|key| product(weights[row * keys + key], data[key * head_dim + column]));
-                assert_dot(*got, products, 0.0, &format!("{architecture:?}, row {row}, column {column}"));
+                assert_dot(*got, products, 0.0, &format!("{instructions:?}, row {row}, column {column}"));
             }
             if fuses {
                 fused.push((bits(&out), bits(&sums)));

@@ -2,7 +2,7 @@ use super::{
     Argmax, Distribution, ExpInPlaceAndSum, GeluTanhMul, Maximum, Partition, SoftCap, SumOfSquares, argmax,
     distribution, exp_in_place_and_sum, gelu_tanh_mul, rms_norm, rms_norm_in_place, soft_cap, softmax_in_place,
 };
-use crate::backend::cpu::matmul::tests::{architectures, bits, random};
+use crate::backend::cpu::matmul::tests::{Instructions, bits, random};
 
 /// Relative error of an exponential whose argument is exact: a few roundings of 6e-8, and 3e-8 of the polynomial.
 const EXP: f64 = 3e-7;
@@ -263,17 +263,17 @@ fn every_instruction_set_agrees() {
     for length in LENGTHS {
         let row: Vec<f32> = random(10, length).iter().map(|x| x * 8.0).collect();
         let up = random(11, length);
-        let results: Vec<_> = architectures()
+        let results: Vec<_> = Instructions::all()
             .into_iter()
-            .map(|(architecture, fuses)| {
+            .map(|(instructions, fuses)| {
                 let (mut capped, mut gelu, mut exponentials) = (row.clone(), vec![0.0; length], row.clone());
-                architecture.dispatch(SoftCap { row: &mut capped, cap: 3.0 });
-                architecture.dispatch(GeluTanhMul { gate: &row, up: &up, out: &mut gelu });
-                let shift = architecture.dispatch(Maximum { row: &row });
-                let sum = architecture.dispatch(ExpInPlaceAndSum { row: &mut exponentials, shift });
-                let squares = architecture.dispatch(SumOfSquares { x: &row });
-                let partition = architecture.dispatch(Partition { row: &row, shift, inverse_temperature: 1.5 });
-                let greatest = architecture.dispatch(Argmax { row: &row });
+                instructions.run(SoftCap { row: &mut capped, cap: 3.0 });
+                instructions.run(GeluTanhMul { gate: &row, up: &up, out: &mut gelu });
+                let shift = instructions.run(Maximum { row: &row });
+                let sum = instructions.run(ExpInPlaceAndSum { row: &mut exponentials, shift });
+                let squares = instructions.run(SumOfSquares { x: &row });
+                let partition = instructions.run(Partition { row: &row, shift, inverse_temperature: 1.5 });
+                let greatest = instructions.run(Argmax { row: &row });
                 let numbers =
                     [capped, gelu, exponentials, vec![sum, squares, partition.0 as f32, partition.1 as f32, shift]]
                         .concat();
