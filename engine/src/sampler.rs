@@ -36,8 +36,7 @@ pub(crate) fn accept(entropies: &[f32], entropy_bound: f32, order: &mut Vec<usiz
     accepted.fill(false);
     let mut before = 0.0_f32;
     for (rank, index) in order.iter().enumerate() {
-        // Written so that a NaN sum is beyond the bound.
-        if rank > 0 && !(before <= entropy_bound) {
+        if rank > 0 && (before > entropy_bound || before.is_nan()) {
             break;
         }
         accepted[*index] = true;

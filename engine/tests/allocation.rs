@@ -1,5 +1,7 @@
 //! A denoising step allocates nothing. A file of its own, because the count is the whole process's.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
 use std::alloc::System;
 
 use lacuna_engine::bench::{BenchOptions, bench};

@@ -3,11 +3,14 @@
 //! `fixtures/golden/README.md` says how the files came about. The cases' margins are wide enough that rounding cannot
 //! turn an argmax, a sample, an acceptance, a choice of experts or a stop.
 
-mod common;
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+#[path = "support/recorded.rs"]
+mod recorded;
 
 use std::path::PathBuf;
 
-use common::{fixtures, floats, relative_distance, run};
+use recorded::{fixtures, floats, relative_distance, run};
 use safetensors::SafeTensors;
 
 /// Relative L2 distance of logits. Summation order alone makes about 1e-6.

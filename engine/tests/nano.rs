@@ -1,14 +1,17 @@
 //! The embedded model: the reference implementation's logits, and fills of real text.
 
-mod common;
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+#[path = "support/recorded.rs"]
+mod recorded;
 
 use std::collections::HashMap;
 
-use common::{fixtures, floats, relative_distance, run};
 use lacuna_engine::{
     Cancel, Device, Error, Extent, Hole, Infill, InfillRequest, Infiller, Language, LocalInfiller, LocalOptions,
     ModelSource,
 };
+use recorded::{fixtures, floats, relative_distance, run};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 

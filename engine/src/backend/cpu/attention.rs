@@ -158,7 +158,7 @@ fn attend(
         let mut scratch = scores[thread % scores.len()].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         task_body(task, &mut scratch, queries, out);
     };
-    split(tasks, &mut attended_by_task[..offset], head_dim, &run);
+    split(tasks, &mut attended_by_task[..offset], &run);
 
     let width = weights.heads * head_dim;
     for task in tasks.iter() {
@@ -173,19 +173,14 @@ fn attend(
 
 /// Halves the tasks until one is left for a thread. `join` rather than an iterator, because the outputs differ in
 /// length and nothing is to be allocated.
-fn split(
-    tasks: &[AttentionTask],
-    out: &mut [f32],
-    head_dim: usize,
-    run: &(impl Fn(&AttentionTask, &mut [f32]) + Sync),
-) {
+fn split(tasks: &[AttentionTask], out: &mut [f32], run: &(impl Fn(&AttentionTask, &mut [f32]) + Sync)) {
     match tasks {
         [] => {}
         [task] => run(task, out),
         _ => {
             let (left, right) = tasks.split_at(tasks.len() / 2);
             let (left_out, right_out) = out.split_at_mut(right[0].offset - left[0].offset);
-            rayon::join(|| split(left, left_out, head_dim, run), || split(right, right_out, head_dim, run));
+            rayon::join(|| split(left, left_out, run), || split(right, right_out, run));
         }
     }
 }

@@ -155,6 +155,7 @@ impl PackedMatrix {
     }
 
     /// Memory held, padding included.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         match &self.panels {
             Panels::F32(steps) => size_of_val(steps.as_slice()),
