@@ -164,7 +164,9 @@ impl Answer<'_> {
         let best = fitted.first().context("the engine gave no fill")?;
         let was_shown = screen.is_some();
         if let Some(mut screen) = screen {
-            screen.finish(self.request, &best.candidate, self.start.elapsed())?;
+            // Not the time that the drafts stayed on the screen.
+            let seconds = (infill.timings.prompt_ms + infill.timings.denoise_ms) / 1000.0;
+            screen.finish(self.request, &best.candidate, seconds)?;
         }
         if self.arguments.json {
             let byte_range = &self.request.holes[0].byte_range;

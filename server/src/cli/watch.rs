@@ -63,7 +63,9 @@ pub(crate) fn condense(infiller: &dyn Infiller, request: &InfillRequest, screen:
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let infill = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        // The engine may have been done before the drafts were all shown.
+        if cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(infill) }
     })
 }
 

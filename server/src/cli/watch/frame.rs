@@ -1,7 +1,6 @@
 //! What a frame looks like, apart from any terminal.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use lacuna_engine::{Candidate, Piece};
 use unicode_width::UnicodeWidthChar;
@@ -11,6 +10,8 @@ use crate::syntax::lines::{line_range, lines, without_end};
 
 /// Lines of the document around the hole's own.
 const CONTEXT_LINES: usize = 4;
+/// A screen must have so many columns for some of them to go to line numbers.
+const LEAST_FOR_NUMBERS: usize = 20;
 /// Columns from one tab stop to the next.
 const TAB: usize = 4;
 /// A token this certain is shown, if only faintly; one that is less so is a dot.
@@ -46,7 +47,7 @@ pub(super) enum Progress<'a> {
     /// This many steps were taken.
     Denoising { model: &'a str, step: usize, limit: usize },
     /// All is done.
-    Done { candidate: &'a Candidate, elapsed: Duration },
+    Done { candidate: &'a Candidate, seconds: f64 },
 }
 
 /// The lines around a hole.
@@ -106,7 +107,8 @@ pub(super) fn compose(
     hole.push(&beginning_of(scene.line_after, half), Tone::Document);
 
     let last_number = scene.number + hole.lines.len() - 1 + scene.after.len();
-    let gutter = Gutter { digits: last_number.to_string().len() };
+    let digits = last_number.to_string().len();
+    let gutter = Gutter { digits: (columns >= LEAST_FOR_NUMBERS).then_some(digits) };
     let width = columns.saturating_sub(gutter.columns()).max(1);
     let numbered = |number: usize, line: Row| gutter.before(Some(number), line);
     let context = |line: &str| {
@@ -167,9 +169,8 @@ fn progress_row(pieces: &[Piece], progress: &Progress<'_>, columns: usize) -> Ro
             row.push(&"─".repeat(width - filled), Tone::Margin);
             row.push(&format!(" {settled} of {} settled", pieces.len()), Tone::Margin);
         }
-        Progress::Done { candidate, elapsed } => {
+        Progress::Done { candidate, seconds } => {
             let Candidate { tokens, steps, confidence, .. } = candidate;
-            let seconds = elapsed.as_secs_f64();
             let text = format!("{tokens} tokens in {steps} steps, {seconds:.2} s, confidence {confidence:.2}");
             row.push(&text, Tone::Margin);
         }
@@ -207,18 +208,19 @@ impl Lines {
     }
 }
 
+/// Line numbers, if there are any, in this many digits.
 struct Gutter {
-    digits: usize,
+    digits: Option<usize>,
 }
 
 impl Gutter {
     fn columns(&self) -> usize {
-        self.digits + 3
+        self.digits.map_or(0, |digits| digits + 3)
     }
 
     fn before(&self, number: Option<usize>, row: Row) -> Row {
+        let Some(digits) = self.digits else { return row };
         let number = number.map(|number| number.to_string()).unwrap_or_default();
-        let digits = self.digits;
         let text = format!("{number:>digits$} │ ");
         text.chars().map(|character| (character, Tone::Margin)).chain(row).collect()
     }

@@ -45,16 +45,11 @@ impl Screen {
     }
 
     /// Draws the fill where it belongs, whole, and leaves it there.
-    pub(crate) fn finish(
-        &mut self,
-        request: &InfillRequest,
-        candidate: &Candidate,
-        elapsed: Duration,
-    ) -> io::Result<()> {
+    pub(crate) fn finish(&mut self, request: &InfillRequest, candidate: &Candidate, seconds: f64) -> io::Result<()> {
         let scene = Scene::around(&request.text, &request.holes[0].byte_range);
         let (columns, _) = terminal::size().unwrap_or((80, 24));
         let pieces = [Piece { text: candidate.fills[0].clone(), settled: true, certainty: candidate.confidence }];
-        let progress = Progress::Done { candidate, elapsed };
+        let progress = Progress::Done { candidate, seconds };
         let frame = compose(&scene, &pieces, &progress, usize::from(columns.max(2)) - 1, None);
         self.show(&frame)
     }

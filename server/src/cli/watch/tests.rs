@@ -40,7 +40,7 @@ fn every_draft_is_one_write_and_the_cursor_comes_back() {
     let request = request("let a = ;\n", 8);
     let mut screen = Screen::on(Box::new(written.clone()), true, false);
     let infill = condense(&fake, &request, &mut screen).unwrap();
-    screen.finish(&request, &infill.candidates[0], Duration::from_millis(1500)).unwrap();
+    screen.finish(&request, &infill.candidates[0], 1.5).unwrap();
     drop(screen);
 
     assert_eq!(infill.candidates[0].fills, ["b + c"]);

@@ -65,6 +65,11 @@ fn a_low_terminal_keeps_what_is_next_to_the_hole() {
 }
 
 #[test]
+fn a_narrow_terminal_has_no_line_numbers() {
+    assert_eq!(frame("abcdef\nx\n", 7, &[piece("漢字", true, 1.0)], 3, None), ["ab…", "漢", "字x"]);
+}
+
+#[test]
 fn progress_counts() {
     let pieces = [piece("a", true, 1.0), piece("b", false, 0.5)];
     let progress = Progress::Denoising { model: "m", step: 3, limit: 32 };
