@@ -154,15 +154,6 @@ impl PackedMatrix {
         self.columns
     }
 
-    /// Memory held, padding included.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        match &self.panels {
-            Panels::F32(steps) => size_of_val(steps.as_slice()),
-            Panels::Bf16(steps) => size_of_val(steps.as_slice()),
-        }
-    }
-
     pub(super) fn panels(&self) -> &Panels {
         &self.panels
     }

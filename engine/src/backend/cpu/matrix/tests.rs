@@ -1,6 +1,6 @@
 use half::{bf16, f16};
 
-use super::PackedMatrix;
+use super::{PackedMatrix, Panels};
 use crate::backend::cpu::matmul::tests::random;
 use crate::checkpoint::WeightData;
 
@@ -70,9 +70,11 @@ fn a_transpose_holds_the_same_numbers() {
 }
 
 #[test]
-fn bf16_takes_half_the_memory() {
+fn only_a_matrix_of_bf16_alone_stays_bf16() {
     let values = random(6, 128 * 10);
     let (as_bf16, _) = to_bf16(&values);
-    assert_eq!(PackedMatrix::pack(&[(WeightData::Bf16(&as_bf16), 128)], 10).bytes(), 128 * 10 * 2);
-    assert_eq!(PackedMatrix::pack(&[(WeightData::F32(&values), 128)], 10).bytes(), 128 * 10 * 4);
+    let (as_f32, as_bf16) = ((WeightData::F32(&values), 128), (WeightData::Bf16(&as_bf16), 128));
+    assert!(matches!(PackedMatrix::pack(&[as_bf16, as_bf16], 10).panels(), Panels::Bf16(_)));
+    assert!(matches!(PackedMatrix::pack_transposed(&as_bf16.0, 10, 128).panels(), Panels::Bf16(_)));
+    assert!(matches!(PackedMatrix::pack(&[as_bf16, as_f32], 10).panels(), Panels::F32(_)));
 }
