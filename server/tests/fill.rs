@@ -91,3 +91,24 @@ fn a_healthy_doctor_says_so() {
     assert_eq!(report["model"]["source"], "embedded");
     assert!(report["trial"]["ms"].as_f64().unwrap() > 0.0);
 }
+
+#[test]
+fn every_sample_has_its_hole() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/samples");
+    let readme = fs::read_to_string(samples.join("README.md")).unwrap();
+    let commands: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("    lacuna ")).collect();
+    assert!(commands.len() >= 4, "{readme}");
+    for line in commands {
+        let arguments: Vec<_> = line.split(' ').chain(["--json"]).collect();
+        let output = command(&samples, &arguments).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = fs::read_to_string(samples.join(arguments[1])).unwrap();
+        let number = |edge: &str, part: &str| usize::try_from(object[edge][part].as_u64().unwrap()).unwrap();
+        let row = text.lines().nth(number("start", "line") - 1).unwrap();
+        let (before, hole) = row.split_at(number("start", "col") - 1);
+        let after = &row[number("end", "col") - 1..];
+        let is_given = ["todo!()", "..."].iter().any(|given| hole == format!("{given}{after}"));
+        assert!(is_given || before.is_empty() || before.ends_with(['{', '.', '(', ':']), "{line}: {before}|{hole}");
+    }
+}
