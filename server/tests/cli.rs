@@ -1,5 +1,7 @@
 //! What the binary does with bad input: one line on standard error, and a status other than 0.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

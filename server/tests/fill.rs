@@ -1,5 +1,7 @@
 //! Fills of the embedded model, through the binary.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;

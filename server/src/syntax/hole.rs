@@ -85,16 +85,21 @@ fn is_in_string_or_comment(tree: &Tree, text: &str, caret: usize) -> bool {
         return false;
     };
     let at = caret - previous.len_utf8();
-    let mut node = tree.root_node().descendant_for_byte_range(at, caret);
-    while let Some(inner) = node {
-        if is_string(inner) && caret < inner.end_byte() {
+    // Downwards, because each step up from a node starts at the root again.
+    let mut cursor = tree.walk();
+    while cursor.node().start_byte() <= at {
+        let node = cursor.node();
+        if is_string(node) && caret < node.end_byte() {
             return true;
         }
         // A line comment goes on for as long as somebody types; its node may contain the line's end.
-        if is_comment(inner) && (caret < inner.end_byte() || (is_line_comment(inner, text) && previous != '\n')) {
+        let goes_on = caret <= node.end_byte() && is_line_comment(node, text) && previous != '\n';
+        if is_comment(node) && (caret < node.end_byte() || goes_on) {
             return true;
         }
-        node = inner.parent();
+        if cursor.goto_first_child_for_byte(at).is_none() {
+            break;
+        }
     }
     false
 }

@@ -128,6 +128,13 @@ fn a_file_far_beyond_the_context() {
 }
 
 #[test]
+fn brackets_a_hundred_thousand_deep() {
+    let brackets = "(".repeat(100_000);
+    check_python(&format!("{brackets}$0"), &format!("{brackets}«»"), Extent::Line);
+    check_rust(&format!("{brackets}\"{{$0\""), &format!("{brackets}\"{{«»\""), Extent::Line);
+}
+
+#[test]
 fn an_offset_that_is_no_caret() {
     let at = |text, byte_offset| find_hole(text, None, Language::Text, byte_offset).byte_range;
     assert_eq!(at("ab", 99), 2..2);
