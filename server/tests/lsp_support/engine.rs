@@ -3,10 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use lacuna_engine::{
-    Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, PromptUse, Step,
-    Timings,
-};
+use lacuna_engine::{Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, PromptUse, Step, Timings};
 
 /// One request that the engine has begun.
 pub(crate) struct Call {
@@ -25,9 +22,7 @@ enum Reply {
 impl Call {
     /// Ends the request with these candidates.
     pub(crate) fn fill(self, fills: &[&str]) {
-        self.end(Reply::Fills(
-            fills.iter().map(|&fill| fill.to_owned()).collect(),
-        ));
+        self.end(Reply::Fills(fills.iter().map(|&fill| fill.to_owned()).collect()));
     }
 
     pub(crate) fn fail(self, error: Error) {
@@ -40,27 +35,20 @@ impl Call {
 
     /// Waits until the engine has seen that the request was cancelled.
     pub(crate) fn wait_until_cancelled(self) {
-        // The engine holds the other end for as long as it works.
-        while self.ended.recv().is_ok() {}
-        assert!(
-            self.cancel.is_cancelled(),
-            "the request ended without having been cancelled"
-        );
+        // The engine holds the other end for as long as it works, and sends nothing.
+        let ended = self.ended.recv_timeout(Duration::from_secs(120));
+        assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected), "the engine still works");
+        assert!(self.cancel.is_cancelled(), "the request ended without having been cancelled");
     }
 
     /// Text before the hole and after it.
     pub(crate) fn around(&self) -> (&str, &str) {
         let hole = &self.request.holes[0].byte_range;
-        (
-            &self.request.text[..hole.start],
-            &self.request.text[hole.end..],
-        )
+        (&self.request.text[..hole.start], &self.request.text[hole.end..])
     }
 
     fn end(self, reply: Reply) {
-        self.reply
-            .send(reply)
-            .expect("the engine still works on the request");
+        self.reply.send(reply).expect("the engine still works on the request");
     }
 }
 
@@ -73,30 +61,16 @@ struct FakeEngine {
 /// An engine, and the calls to it.
 pub(crate) fn fake_engine() -> (Box<dyn Infiller>, mpsc::Receiver<Call>) {
     let (calls, receiver) = mpsc::channel();
-    let description = Description {
-        model: "fake".to_owned(),
-        device: "none".to_owned(),
-        parameters: 0,
-        context_tokens: 0,
-    };
+    let description =
+        Description { model: "fake".to_owned(), device: "none".to_owned(), parameters: 0, context_tokens: 0 };
     (Box::new(FakeEngine { calls, description }), receiver)
 }
 
 impl Infiller for FakeEngine {
-    fn infill(
-        &self,
-        request: &InfillRequest,
-        cancel: &Cancel,
-        _: &mut dyn FnMut(Step<'_>),
-    ) -> Result<Infill, Error> {
+    fn infill(&self, request: &InfillRequest, cancel: &Cancel, _: &mut dyn FnMut(Step<'_>)) -> Result<Infill, Error> {
         let (reply, replies) = mpsc::channel();
         let (_working, ended) = mpsc::channel();
-        let call = Call {
-            request: request.clone(),
-            cancel: cancel.clone(),
-            reply,
-            ended,
-        };
+        let call = Call { request: request.clone(), cancel: cancel.clone(), reply, ended };
         if self.calls.send(call).is_err() {
             return Err(Error::Cancelled);
         }
@@ -121,18 +95,7 @@ impl Infiller for FakeEngine {
 }
 
 fn infill(fills: Vec<String>) -> Infill {
-    let candidates = fills
-        .into_iter()
-        .map(|fill| Candidate {
-            fills: vec![fill],
-            confidence: 1.0,
-            tokens: 1,
-            steps: 1,
-        })
-        .collect();
-    Infill {
-        candidates,
-        prompt: PromptUse::default(),
-        timings: Timings::default(),
-    }
+    let candidates =
+        fills.into_iter().map(|fill| Candidate { fills: vec![fill], confidence: 1.0, tokens: 1, steps: 1 }).collect();
+    Infill { candidates, prompt: PromptUse::default(), timings: Timings::default() }
 }

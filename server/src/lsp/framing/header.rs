@@ -29,11 +29,7 @@ pub(super) fn parse(bytes: &[u8]) -> Header {
     let mut length = None;
     let mut offset = 0;
     loop {
-        let Some(line_bytes) = bytes[offset..]
-            .iter()
-            .take(MAX_HEADER_BYTES)
-            .position(|&byte| byte == b'\n')
-        else {
+        let Some(line_bytes) = bytes[offset..].iter().take(MAX_HEADER_BYTES).position(|&byte| byte == b'\n') else {
             return if bytes.len() < MAX_HEADER_BYTES && could_continue(&bytes[offset..]) {
                 Header::Partial
             } else {
@@ -48,10 +44,7 @@ pub(super) fn parse(bytes: &[u8]) -> Header {
         }
         if line.is_empty() {
             return match length {
-                Some(length) => Header::Complete {
-                    bytes: offset,
-                    length,
-                },
+                Some(length) => Header::Complete { bytes: offset, length },
                 None => Header::Bad,
             };
         }
@@ -65,9 +58,7 @@ pub(super) fn parse(bytes: &[u8]) -> Header {
 
 /// The offset of the first `Content-Length:`, whole or cut off by the end; the number of bytes where there is none.
 pub(super) fn find(bytes: &[u8]) -> usize {
-    (0..bytes.len())
-        .find(|&offset| begins_with_name(&bytes[offset..]) != Some(false))
-        .unwrap_or(bytes.len())
+    (0..bytes.len()).find(|&offset| begins_with_name(&bytes[offset..]) != Some(false)).unwrap_or(bytes.len())
 }
 
 /// Looks for a whole `Content-Length` line from an offset on.
@@ -80,15 +71,10 @@ pub(super) fn find_embedded(bytes: &[u8], from: usize) -> Embedded {
             return Embedded::NotBefore(offset);
         }
         let value = &candidate[NAME.len()..];
-        let value_bytes = value
-            .iter()
-            .take_while(|&&byte| byte == b' ' || byte.is_ascii_digit())
-            .count();
+        let value_bytes = value.iter().take_while(|&&byte| byte == b' ' || byte.is_ascii_digit()).count();
         match value[value_bytes..] {
             [] | [b'\r'] => return Embedded::NotBefore(offset),
-            [b'\n', ..] | [b'\r', b'\n', ..]
-                if value[..value_bytes].iter().any(u8::is_ascii_digit) =>
-            {
+            [b'\n', ..] | [b'\r', b'\n', ..] if value[..value_bytes].iter().any(u8::is_ascii_digit) => {
                 return Embedded::At(offset);
             }
             _ => offset += 1,
@@ -119,7 +105,7 @@ fn parse_line(line: &[u8]) -> Line {
         };
     }
     // Garbage in front of a header must not hide it.
-    let hides_header = find(line.as_bytes()) < line.len();
+    let hides_header = line.as_bytes().windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME));
     if hides_header
         || name.is_empty()
         || !is_name(name.as_bytes())
@@ -132,16 +118,13 @@ fn parse_line(line: &[u8]) -> Line {
 
 /// Whether a content type leaves the character set at UTF-8.
 fn is_utf8(content_type: &str) -> bool {
-    content_type
-        .split(';')
-        .skip(1)
-        .all(|parameter| match parameter.trim().split_once('=') {
-            Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-                let value = value.trim_matches('"');
-                value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8")
-            }
-            _ => true,
-        })
+    content_type.split(';').skip(1).all(|parameter| match parameter.trim().split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            let value = value.trim_matches('"');
+            value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8")
+        }
+        _ => true,
+    })
 }
 
 /// Whether a line without its end may still become one of a header: so that garbage is not waited on.
@@ -154,9 +137,7 @@ fn could_continue(line: &[u8]) -> bool {
 }
 
 fn is_name(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+    bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
 }
 
 /// Whether the bytes begin with the name, or `None` where they end too early to tell.

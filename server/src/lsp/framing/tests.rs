@@ -13,10 +13,7 @@ fn framed(body: &str) -> Vec<u8> {
 /// Each frame as JSON.
 fn frames(bytes: &[u8], piece_bytes: usize) -> Vec<Value> {
     let bodies = bodies(bytes, piece_bytes);
-    bodies
-        .iter()
-        .map(|body| serde_json::from_slice(body).expect("what is passed on is JSON"))
-        .collect()
+    bodies.iter().map(|body| serde_json::from_slice(body).expect("what is passed on is JSON")).collect()
 }
 
 /// Feeds the bytes in pieces of the given size, and gives each frame's body: a message's or a refusal's.
@@ -55,23 +52,14 @@ fn assert_recovers(garbage: &[u8]) {
     for piece_bytes in [1, 2, 3, 7, bytes.len()] {
         let frames = frames(&bytes, piece_bytes);
         assert_eq!(frames.last(), Some(&ping()), "in pieces of {piece_bytes}");
-        assert!(
-            frames[..frames.len() - 1]
-                .iter()
-                .all(|frame| code(frame).is_some()),
-            "{frames:?}"
-        );
+        assert!(frames[..frames.len() - 1].iter().all(|frame| code(frame).is_some()), "{frames:?}");
         assert!(frames.len() > 1, "the garbage went unanswered");
     }
 }
 
 #[test]
 fn messages_pass_one_after_the_other() {
-    let bytes = [
-        framed(&ping().to_string()),
-        framed(r#"{"jsonrpc":"2.0","method":"exit"}"#),
-    ]
-    .concat();
+    let bytes = [framed(&ping().to_string()), framed(r#"{"jsonrpc":"2.0","method":"exit"}"#)].concat();
     let expected = [ping(), json!({ "jsonrpc": "2.0", "method": "exit" })];
     assert_eq!(frames(&bytes, bytes.len()), expected);
     assert_eq!(frames(&bytes, 1), expected);
@@ -83,21 +71,12 @@ fn a_header_is_read_leniently_where_that_is_safe() {
     for header in [
         format!("content-length:{}\r\n\r\n", body.len()),
         format!("Content-Length: {}\n\n", body.len()),
-        format!(
-            "Content-Type: application/vscode-jsonrpc; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        ),
-        format!(
-            "Content-Length: {}\r\nContent-Type: application/json\r\n\r\n",
-            body.len()
-        ),
+        format!("Content-Type: application/vscode-jsonrpc; charset=utf-8\r\nContent-Length: {}\r\n\r\n", body.len()),
+        format!("Content-Length: {}\r\nContent-Type: application/json\r\n\r\n", body.len()),
+        format!("Content-Type: application/vscode-jsonrpc\r\nContent-Length: {}\r\n\r\n", body.len()),
         format!("\r\n\r\nContent-Length: {}\r\n\r\n", body.len()),
     ] {
-        assert_eq!(
-            frames(format!("{header}{body}").as_bytes(), 3),
-            [ping()],
-            "{header:?}"
-        );
+        assert_eq!(frames(format!("{header}{body}").as_bytes(), 3), [ping()], "{header:?}");
     }
 }
 
@@ -109,26 +88,17 @@ fn what_is_no_message_is_answered_and_the_next_header_found() {
     assert_recovers(b"Content-Length: -5\r\n\r\n{}");
     assert_recovers(b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n{}");
     assert_recovers(b"Content-Type: text/plain\r\n\r\n{}");
-    assert_recovers(
-        b"Content-Type: application/json; charset=latin1\r\nContent-Length: 2\r\n\r\n{}",
-    );
+    assert_recovers(b"Content-Type: application/json; charset=latin1\r\nContent-Length: 2\r\n\r\n{}");
     assert_recovers(b"Content-Length: 99999999999999999999999\r\n\r\n{}");
+    assert_recovers(b"Content-Length: 1000\r\nX");
+    assert_recovers(b"Content-Length: 3\r\n\r\n{");
     // The body is no JSON; no message; too short; too long; longer than is allowed.
     assert_recovers(&framed("{\"jsonrpc\":\"2.0\",\"method\":"));
     assert_recovers(&framed("[]"));
     assert_recovers(b"Content-Length: 10\r\n\r\n{\"jsonrpc\":\"2.0\",\"method\":\"exit\"}");
     assert_recovers(b"Content-Length: 2000\r\n\r\n{\"jsonrpc\":\"2.0\",\"method\":\"exit\"}");
-    assert_recovers(
-        format!(
-            "Content-Length: {}\r\n\r\n{}",
-            LIMIT + 1,
-            " ".repeat(LIMIT + 1)
-        )
-        .as_bytes(),
-    );
-    assert_recovers(&framed(
-        "{\"jsonrpc\":\"2.0\",\"method\":\"\u{7f}\\uZZZZ\"}",
-    ));
+    assert_recovers(format!("Content-Length: {}\r\n\r\n{}", LIMIT + 1, " ".repeat(LIMIT + 1)).as_bytes());
+    assert_recovers(&framed("{\"jsonrpc\":\"2.0\",\"method\":\"\u{7f}\\uZZZZ\"}"));
     assert_recovers(b"Content-Length: 4\r\n\r\n\"\xff\xfe\"");
     assert_recovers(&framed(&"[".repeat(5000)));
     assert_recovers(&vec![b'x'; 3 * LIMIT]);
@@ -138,57 +108,32 @@ fn what_is_no_message_is_answered_and_the_next_header_found() {
 fn bad_json_is_answered_with_its_own_code() {
     let frames = frames(&framed("{\"jsonrpc\":"), 4);
     assert_eq!(frames.len(), 1);
-    assert_eq!(
-        (code(&frames[0]), &frames[0]["id"]),
-        (Some(-32700), &Value::Null)
-    );
+    assert_eq!((code(&frames[0]), &frames[0]["id"]), (Some(-32700), &Value::Null));
 }
 
 #[test]
 fn json_that_is_no_message_is_refused_under_its_id() {
     for (body, id) in [
         (json!({ "jsonrpc": "2.0", "id": 3 }), json!(3)),
-        (
-            json!({ "jsonrpc": "1.0", "id": "a", "method": "m" }),
-            json!("a"),
-        ),
+        (json!({ "jsonrpc": "1.0", "id": "a", "method": "m" }), json!("a")),
         (json!({ "id": 3, "method": "m" }), json!(3)),
         (json!({ "jsonrpc": "2.0", "id": 3, "method": 4 }), json!(3)),
-        (
-            json!({ "jsonrpc": "2.0", "id": 1.5, "method": "m" }),
-            Value::Null,
-        ),
-        (
-            json!({ "jsonrpc": "2.0", "id": u64::MAX, "method": "m" }),
-            Value::Null,
-        ),
-        (
-            json!({ "jsonrpc": "2.0", "id": [1], "method": "m" }),
-            Value::Null,
-        ),
-        (
-            json!([{ "jsonrpc": "2.0", "id": 3, "method": "m" }]),
-            Value::Null,
-        ),
+        (json!({ "jsonrpc": "2.0", "id": 1.5, "method": "m" }), Value::Null),
+        (json!({ "jsonrpc": "2.0", "id": u64::MAX, "method": "m" }), Value::Null),
+        (json!({ "jsonrpc": "2.0", "id": [1], "method": "m" }), Value::Null),
+        (json!([{ "jsonrpc": "2.0", "id": 3, "method": "m" }]), Value::Null),
         (json!("m"), Value::Null),
     ] {
         let frames = frames(&framed(&body.to_string()), 5);
         assert_eq!(frames.len(), 1, "{body}");
-        assert_eq!(
-            (code(&frames[0]), &frames[0]["id"]),
-            (Some(-32600), &id),
-            "{body}"
-        );
+        assert_eq!((code(&frames[0]), &frames[0]["id"]), (Some(-32600), &id), "{body}");
     }
 }
 
 #[test]
 fn responses_are_brought_into_the_form_that_the_framework_takes() {
     for (response, expected) in [
-        (
-            json!({ "jsonrpc": "2.0", "id": 1, "result": [1] }),
-            json!({ "jsonrpc": "2.0", "id": 1, "result": [1] }),
-        ),
+        (json!({ "jsonrpc": "2.0", "id": 1, "result": [1] }), json!({ "jsonrpc": "2.0", "id": 1, "result": [1] })),
         (
             json!({ "jsonrpc": "2.0", "id": 1, "result": null, "error": { "code": 5, "message": "m", "more": 1 } }),
             json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": 5, "message": "m" } }),
@@ -239,11 +184,7 @@ fn an_unfinished_oversized_message_takes_no_memory() {
         framing.push(&[b'x'; 4096]);
         assert_eq!(framing.next_frame(), None);
     }
-    assert!(
-        framing.buffer.capacity() < LIMIT,
-        "{} bytes are kept",
-        framing.buffer.capacity()
-    );
+    assert!(framing.buffer.capacity() < LIMIT, "{} bytes are kept", framing.buffer.capacity());
 }
 
 /// Bytes that look like the protocol more often than chance would have it.
