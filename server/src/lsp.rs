@@ -77,16 +77,8 @@ const PIPE_BYTES: usize = 1 << 16;
 pub fn run(options: LspOptions) -> anyhow::Result<ExitCode> {
     log_to_standard_error();
     let loader = move || -> Result<Box<dyn Infiller>, Error> {
-        let LspOptions {
-            model,
-            device,
-            threads,
-        } = options;
-        Ok(Box::new(LocalInfiller::open(&LocalOptions {
-            model,
-            device,
-            threads,
-        })?))
+        let LspOptions { model, device, threads } = options;
+        Ok(Box::new(LocalInfiller::open(&LocalOptions { model, device, threads })?))
     };
     serve(std::io::stdin(), std::io::stdout(), loader)
 }
@@ -146,12 +138,7 @@ async fn serve_until_exit(
             () = feed_then_grace => tracing::warn!("requests were still under way when the input had ended"),
         }
     };
-    let all_given = async {
-        tokio::join!(
-            framework_or_grace,
-            transport::drain(from_framework, responses, &gate)
-        )
-    };
+    let all_given = async { tokio::join!(framework_or_grace, transport::drain(from_framework, responses, &gate)) };
     tokio::select! {
         _ = all_given => {}
         // Nobody reads any more.
@@ -162,11 +149,7 @@ async fn serve_until_exit(
 }
 
 fn exit_code(shutdown_seen: &AtomicBool) -> ExitCode {
-    if shutdown_seen.load(Ordering::SeqCst) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if shutdown_seen.load(Ordering::SeqCst) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Logs what `LACUNA_LOG` names, and by default only what somebody should know about.
@@ -174,26 +157,13 @@ fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("LACUNA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     // The framework's finer levels quote whole messages, and with them documents; its warnings are about messages
     // that every editor sends and no server has to know.
-    let quiet = [
-        "tower_lsp_server=error".parse(),
-        "tower_lsp_server::codec=off".parse(),
-    ];
-    let filter = quiet
-        .into_iter()
-        .flatten()
-        .fold(filter, EnvFilter::add_directive);
+    let quiet = ["tower_lsp_server=error".parse(), "tower_lsp_server::codec=off".parse()];
+    let filter = quiet.into_iter().flatten().fold(filter, EnvFilter::add_directive);
     // Where somebody else has set up logging already, it stays as it is.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
     // A panic's own message may quote text, so that only its place is told.
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!("a request failed unexpectedly at {place}");
     }));
 }

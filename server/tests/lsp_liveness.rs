@@ -40,9 +40,7 @@ fn ready(capabilities: Value) -> (Client, mpsc::Receiver<Call>) {
 }
 
 fn next_call(calls: &mpsc::Receiver<Call>) -> Call {
-    calls
-        .recv_timeout(Duration::from_secs(120))
-        .expect("the engine is called")
+    calls.recv_timeout(Duration::from_secs(120)).expect("the engine is called")
 }
 
 fn assert_idle(calls: &mpsc::Receiver<Call>) {
@@ -54,13 +52,8 @@ fn cancel(client: &mut Client, id: i64) {
 }
 
 fn insert_texts(result: &Value) -> Vec<&str> {
-    let items = result["items"]
-        .as_array()
-        .unwrap_or_else(|| panic!("no items: {result}"));
-    items
-        .iter()
-        .map(|item| item["insertText"].as_str().expect("a text"))
-        .collect()
+    let items = result["items"].as_array().unwrap_or_else(|| panic!("no items: {result}"));
+    items.iter().map(|item| item["insertText"].as_str().expect("a text")).collect()
 }
 
 fn code_action(uri: &str, at: (u32, u32)) -> Value {
@@ -96,17 +89,10 @@ fn edits_cancellations_and_cheap_requests_overtake_dozens_of_slow_ones() {
     client.change(&uri(40), 2, (1, 0), (1, 4), "    todo!()");
     let actions = client.result("textDocument/codeAction", code_action(&uri(40), (1, 6)));
     assert_eq!(actions[0]["data"]["version"], 2);
-    assert_eq!(
-        client.result_of(ids[40]),
-        Value::Null,
-        "the edit made the request worthless"
-    );
+    assert_eq!(client.result_of(ids[40]), Value::Null, "the edit made the request worthless");
     cancel(&mut client, ids[20]);
     assert_eq!(client.error_of(ids[20]), REQUEST_CANCELLED);
-    assert!(
-        !running.cancel.is_cancelled(),
-        "the engine has been at the same request all the time"
-    );
+    assert!(!running.cancel.is_cancelled(), "the engine has been at the same request all the time");
     running.fill(&["1"]);
 
     // What was given up never reaches the engine; all else does, and is answered.
@@ -115,16 +101,8 @@ fn edits_cancellations_and_cheap_requests_overtake_dozens_of_slow_ones() {
         next_call(&calls).fill(&["1"]);
         filled += 1;
     }
-    for (index, &id) in ids
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| ![20, 40].contains(index))
-    {
-        assert_eq!(
-            insert_texts(&client.result_of(id)),
-            ["1"],
-            "request {index}"
-        );
+    for (index, &id) in ids.iter().enumerate().filter(|(index, _)| ![20, 40].contains(index)) {
+        assert_eq!(insert_texts(&client.result_of(id)), ["1"], "request {index}");
     }
     assert_idle(&calls);
     client.finish();
@@ -185,10 +163,7 @@ fn the_newest_request_is_computed_first() {
         ask(&mut client, name);
     }
     // By the time of this answer, all requests before it have been queued.
-    client.result(
-        "textDocument/codeAction",
-        code_action("file:///a.rs", (0, 0)),
-    );
+    client.result("textDocument/codeAction", code_action("file:///a.rs", (0, 0)));
     running.fill(&["1"]);
     let order = [(); 3].map(|()| {
         let call = next_call(&calls);
@@ -229,38 +204,23 @@ fn typing_the_beginning_of_an_answer_keeps_and_shortens_it() {
     client.change("file:///a.rs", 2, (0, 8), (0, 8), "f");
     client.change("file:///a.rs", 3, (0, 9), (0, 9), "oo");
     // The edits have been applied before the engine answers.
-    client.result(
-        "textDocument/codeAction",
-        code_action("file:///a.rs", (0, 0)),
-    );
+    client.result("textDocument/codeAction", code_action("file:///a.rs", (0, 0)));
     call.fill(&["foo(1)"]);
     let result = client.result_of(id);
     assert_eq!(insert_texts(&result), ["(1)"]);
-    assert_eq!(
-        result["items"][0]["range"],
-        json!({ "start": position((0, 11)), "end": position((0, 11)) })
-    );
+    assert_eq!(result["items"][0]["range"], json!({ "start": position((0, 11)), "end": position((0, 11)) }));
 
     // And so on from memory, without the engine.
     client.change("file:///a.rs", 4, (0, 11), (0, 11), "(");
-    let result = client.result(
-        "textDocument/inlineCompletion",
-        inline_completion("file:///a.rs", (0, 12), 2),
-    );
+    let result = client.result("textDocument/inlineCompletion", inline_completion("file:///a.rs", (0, 12), 2));
     assert_eq!(insert_texts(&result), ["1)"]);
     client.change("file:///a.rs", 5, (0, 9), (0, 12), "");
-    let result = client.result(
-        "textDocument/inlineCompletion",
-        inline_completion("file:///a.rs", (0, 9), 2),
-    );
+    let result = client.result("textDocument/inlineCompletion", inline_completion("file:///a.rs", (0, 9), 2));
     assert_eq!(insert_texts(&result), ["oo(1)"]);
     assert_idle(&calls);
 
     // Until something else is typed, or the user asks for more.
-    let id = client.request(
-        "textDocument/inlineCompletion",
-        inline_completion("file:///a.rs", (0, 9), 1),
-    );
+    let id = client.request("textDocument/inlineCompletion", inline_completion("file:///a.rs", (0, 9), 1));
     let call = next_call(&calls);
     assert!(call.request.candidates > 1);
     call.fill(&["our", "ive"]);
@@ -282,10 +242,7 @@ fn an_answer_that_the_edits_do_not_fit_is_dropped() {
     let id = client.ask("file:///a.rs", (0, 8));
     let call = next_call(&calls);
     client.change("file:///a.rs", 2, (0, 8), (0, 8), "bar");
-    client.result(
-        "textDocument/codeAction",
-        code_action("file:///a.rs", (0, 0)),
-    );
+    client.result("textDocument/codeAction", code_action("file:///a.rs", (0, 0)));
     call.fill(&["foo(1)"]);
     assert_eq!(client.result_of(id), Value::Null);
 
@@ -299,10 +256,7 @@ fn an_answer_that_the_edits_do_not_fit_is_dropped() {
     // And so does closing the document.
     let id = client.ask("file:///a.rs", (0, 11));
     let call = next_call(&calls);
-    client.notify(
-        "textDocument/didClose",
-        json!({ "textDocument": { "uri": "file:///a.rs" } }),
-    );
+    client.notify("textDocument/didClose", json!({ "textDocument": { "uri": "file:///a.rs" } }));
     assert_eq!(client.result_of(id), Value::Null);
     call.wait_until_cancelled();
     client.finish();
@@ -310,11 +264,7 @@ fn an_answer_that_the_edits_do_not_fit_is_dropped() {
 
 #[test]
 fn the_engine_sees_the_document_and_the_answer_fits_it() {
-    for (encodings, space) in [
-        (json!(["utf-16"]), 8),
-        (json!(["utf-32", "utf-8"]), 12),
-        (json!(["utf-32"]), 7),
-    ] {
+    for (encodings, space) in [(json!(["utf-16"]), 8), (json!(["utf-32", "utf-8"]), 12), (json!(["utf-32"]), 7)] {
         let (mut client, calls) = ready(json!({ "general": { "positionEncodings": encodings } }));
         client.open("file:///a.rs", "rust", "let 漢😀= {  \r\n");
         // The space after the equals sign goes.
@@ -326,15 +276,8 @@ fn the_engine_sees_the_document_and_the_answer_fits_it() {
         let item = &client.result_of(id)["items"][0];
         // What stands after the caret is kept, and a range is always there.
         assert_eq!(item["insertText"], "\r\n    1\r\n}  ");
-        assert_eq!(
-            item["range"],
-            json!({ "start": position((0, space + 1)), "end": position((0, space + 3)) })
-        );
-        assert!(
-            item["filterText"]
-                .as_str()
-                .is_some_and(|text| text.starts_with("  "))
-        );
+        assert_eq!(item["range"], json!({ "start": position((0, space + 1)), "end": position((0, space + 3)) }));
+        assert!(item["filterText"].as_str().is_some_and(|text| text.starts_with("  ")));
         client.finish();
     }
 }
@@ -393,10 +336,7 @@ fn while_the_model_loads_a_completion_answers_at_once() {
     assert_eq!(begin["params"]["value"]["kind"], "begin");
 
     load.send(()).expect("the server is loading");
-    assert_eq!(
-        client.message("$/progress")["params"]["value"]["kind"],
-        "end"
-    );
+    assert_eq!(client.message("$/progress")["params"]["value"]["kind"], "end");
     let status = client.message("lacuna/status");
     let expected = json!({ "health": "ok", "message": "ready", "model": "fake", "device": "none" });
     assert_eq!(status["params"], expected);
@@ -408,35 +348,19 @@ fn while_the_model_loads_a_completion_answers_at_once() {
 
 #[test]
 fn a_model_that_cannot_be_loaded_is_told_of() {
-    let failing: [Box<dyn FnOnce() -> Loaded + Send>; 2] = [
-        Box::new(|| Err(Error::Request("there is no model".to_owned()))),
-        Box::new(|| panic!("the test wants this")),
-    ];
-    for (loader, expected) in failing
-        .into_iter()
-        .zip(["there is no model", "unexpectedly"])
-    {
+    let failing: [Box<dyn FnOnce() -> Loaded + Send>; 2] =
+        [Box::new(|| Err(Error::Request("there is no model".to_owned()))), Box::new(|| panic!("the test wants this"))];
+    for (loader, expected) in failing.into_iter().zip(["there is no model", "unexpectedly"]) {
         let mut client = connect(loader);
         client.initialize(resolving());
         let status = client.message("lacuna/status");
         assert_eq!(status["params"]["health"], "error");
-        assert!(
-            status["params"]["message"]
-                .as_str()
-                .is_some_and(|message| message.contains(expected))
-        );
+        assert!(status["params"]["message"].as_str().is_some_and(|message| message.contains(expected)));
         client.open("file:///a.rs", "rust", "let x = todo!();");
         let id = client.ask("file:///a.rs", (0, 8));
         assert_eq!(client.result_of(id), Value::Null);
-        let actions = client.result(
-            "textDocument/codeAction",
-            code_action("file:///a.rs", (0, 8)),
-        );
-        assert!(
-            actions[0]["disabled"]["reason"]
-                .as_str()
-                .is_some_and(|reason| reason.contains(expected))
-        );
+        let actions = client.result("textDocument/codeAction", code_action("file:///a.rs", (0, 8)));
+        assert!(actions[0]["disabled"]["reason"].as_str().is_some_and(|reason| reason.contains(expected)));
         client.finish();
     }
 }
@@ -450,43 +374,23 @@ fn secret_files_are_never_read() {
     assert_eq!(client.result_of(id), Value::Null);
     let id = client.ask("file:///p/.env.local", (0, 8));
     assert_eq!(client.result_of(id), Value::Null);
-    let actions = client.result(
-        "textDocument/codeAction",
-        code_action("file:///p/.env.local", (0, 14)),
-    );
+    let actions = client.result("textDocument/codeAction", code_action("file:///p/.env.local", (0, 14)));
     assert_eq!(actions, Value::Null);
     assert_idle(&calls);
     let unread = client.finish();
-    let told: Vec<_> = unread
-        .iter()
-        .filter(|message| message["method"] == "lacuna/status")
-        .collect();
+    let told: Vec<_> = unread.iter().filter(|message| message["method"] == "lacuna/status").collect();
     assert_eq!(told.len(), 1, "the reason is told once");
-    assert!(
-        told[0]["params"]["message"]
-            .as_str()
-            .is_some_and(|message| message.contains("secrets"))
-    );
+    assert!(told[0]["params"]["message"].as_str().is_some_and(|message| message.contains("secrets")));
 }
 
 #[test]
 fn a_hole_is_filled_when_the_user_has_chosen_it() {
     let (mut client, calls) = ready(resolving());
     client.open("file:///a.rs", "rust", "fn 漢() -> u8 { todo!() }\n");
-    let actions = client.result(
-        "textDocument/codeAction",
-        code_action("file:///a.rs", (0, 18)),
-    );
+    let actions = client.result("textDocument/codeAction", code_action("file:///a.rs", (0, 18)));
     assert_eq!(actions.as_array().map(Vec::len), Some(1));
-    assert!(
-        actions[0]["title"]
-            .as_str()
-            .is_some_and(|title| title.starts_with("Fill"))
-    );
-    assert_eq!(
-        (&actions[0]["kind"], actions[0].get("edit")),
-        (&json!("refactor.rewrite"), None)
-    );
+    assert!(actions[0]["title"].as_str().is_some_and(|title| title.starts_with("Fill")));
+    assert_eq!((&actions[0]["kind"], actions[0].get("edit")), (&json!("refactor.rewrite"), None));
     assert_idle(&calls);
 
     let id = client.request("codeAction/resolve", actions[0].clone());
@@ -507,20 +411,14 @@ fn a_hole_is_filled_when_the_user_has_chosen_it() {
     let id = client.request("codeAction/resolve", actions[0].clone());
     let call = next_call(&calls);
     client.change("file:///a.rs", 2, (0, 0), (0, 0), "pub ");
-    client.result(
-        "textDocument/codeAction",
-        code_action("file:///a.rs", (0, 0)),
-    );
+    client.result("textDocument/codeAction", code_action("file:///a.rs", (0, 0)));
     call.fill(&[" 1 "]);
     assert_eq!(client.error_of(id), CONTENT_MODIFIED);
     let id = client.request("codeAction/resolve", actions[0].clone());
     assert_eq!(client.error_of(id), CONTENT_MODIFIED);
 
     // Nothing to fill in is said so; and cancelling works here too.
-    let actions = client.result(
-        "textDocument/codeAction",
-        code_action("file:///a.rs", (0, 22)),
-    );
+    let actions = client.result("textDocument/codeAction", code_action("file:///a.rs", (0, 22)));
     let id = client.request("codeAction/resolve", actions[0].clone());
     next_call(&calls).fill(&[""]);
     assert_eq!(client.error_of(id), REQUEST_FAILED);
@@ -536,33 +434,20 @@ fn a_hole_is_filled_when_the_user_has_chosen_it() {
 fn a_client_that_cannot_resolve_gets_the_edit_at_once() {
     let (mut client, calls) = ready(json!({}));
     client.open("file:///a.py", "python", "def f():\n    pass\n");
-    let id = client.request(
-        "textDocument/codeAction",
-        code_action("file:///a.py", (1, 5)),
-    );
+    let id = client.request("textDocument/codeAction", code_action("file:///a.py", (1, 5)));
     let call = next_call(&calls);
     assert_eq!(call.around(), ("def f():\n    ", "\n"));
     call.fill(&["return 1"]);
     let edit = &client.result_of(id)[0]["edit"];
     let range = json!({ "start": position((1, 4)), "end": position((1, 8)) });
-    let expected =
-        json!({ "changes": { "file:///a.py": [{ "range": range, "newText": "return 1" }] } });
+    let expected = json!({ "changes": { "file:///a.py": [{ "range": range, "newText": "return 1" }] } });
     assert_eq!(edit, &expected);
 
     // Not where it is not asked for, and not where there is no hole.
     let mut params = code_action("file:///a.py", (1, 5));
     params["context"]["only"] = json!(["quickfix"]);
-    assert_eq!(
-        client.result("textDocument/codeAction", params),
-        Value::Null
-    );
-    assert_eq!(
-        client.result(
-            "textDocument/codeAction",
-            code_action("file:///a.py", (0, 2))
-        ),
-        Value::Null
-    );
+    assert_eq!(client.result("textDocument/codeAction", params), Value::Null);
+    assert_eq!(client.result("textDocument/codeAction", code_action("file:///a.py", (0, 2))), Value::Null);
     assert_idle(&calls);
     client.finish();
 }
@@ -571,15 +456,11 @@ fn a_client_that_cannot_resolve_gets_the_edit_at_once() {
 fn inline_completion_is_offered_either_statically_or_dynamically() {
     let (engine, _calls) = fake_engine();
     let mut client = connect(move || Ok(engine));
-    let dynamic =
-        json!({ "textDocument": { "inlineCompletion": { "dynamicRegistration": true } } });
+    let dynamic = json!({ "textDocument": { "inlineCompletion": { "dynamicRegistration": true } } });
     let capabilities = client.initialize(dynamic);
     assert_eq!(capabilities.get("inlineCompletionProvider"), None);
     let register = client.message("client/registerCapability");
-    assert_eq!(
-        register["params"]["registrations"][0]["method"],
-        "textDocument/inlineCompletion"
-    );
+    assert_eq!(register["params"]["registrations"][0]["method"], "textDocument/inlineCompletion");
     client.send(&json!({ "jsonrpc": "2.0", "id": register["id"], "result": null }));
     client.finish();
 
@@ -588,11 +469,7 @@ fn inline_completion_is_offered_either_statically_or_dynamically() {
     let capabilities = client.initialize(json!({}));
     assert!(capabilities["inlineCompletionProvider"].is_object());
     let unread = client.finish();
-    assert!(
-        unread
-            .iter()
-            .all(|message| message["method"] != "client/registerCapability")
-    );
+    assert!(unread.iter().all(|message| message["method"] != "client/registerCapability"));
 }
 
 #[test]
@@ -613,9 +490,7 @@ fn the_end_of_input_ends_the_server_even_during_inference() {
     let (engine, calls) = fake_engine();
     let (server_input, to_server) = std::io::pipe().expect("a pipe");
     let (from_server, server_output) = std::io::pipe().expect("a pipe");
-    let server = std::thread::spawn(move || {
-        lacuna_server::lsp::serve(server_input, server_output, move || Ok(engine))
-    });
+    let server = std::thread::spawn(move || lacuna_server::lsp::serve(server_input, server_output, move || Ok(engine)));
     let mut client = Client::new(to_server, from_server);
     client.initialize(json!({}));
     client.message("lacuna/status");
@@ -624,14 +499,7 @@ fn the_end_of_input_ends_the_server_even_during_inference() {
     let call = next_call(&calls);
     let start = std::time::Instant::now();
     drop(client);
-    server
-        .join()
-        .expect("the server does not panic")
-        .expect("the server runs");
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "it took {:?}",
-        start.elapsed()
-    );
+    server.join().expect("the server does not panic").expect("the server runs");
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
     call.wait_until_cancelled();
 }

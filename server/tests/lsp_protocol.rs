@@ -75,11 +75,7 @@ fn the_end_of_input_ends_the_process() {
     let start = Instant::now();
     client.finish();
     process.code();
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "it took {:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
 }
 
 #[test]
@@ -108,10 +104,7 @@ fn bytes_that_are_no_message_are_answered_and_survived() {
     const INVALID_REQUEST: i64 = -32600;
     let (mut process, mut client) = Process::start();
     client.initialize(json!({}));
-    let long = format!(
-        "Content-Length: 200\r\n\r\n{}",
-        json!({ "jsonrpc": "2.0", "method": "m" })
-    );
+    let long = format!("Content-Length: 200\r\n\r\n{}", json!({ "jsonrpc": "2.0", "method": "m" }));
     for (bytes, code) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], PARSE_ERROR),
         (b"Content-Length: many\r\n\r\n{}", PARSE_ERROR),
@@ -124,14 +117,8 @@ fn bytes_that_are_no_message_are_answered_and_survived() {
         client.send_bytes(bytes);
         // The next message is understood; only its header shows that the last one above is cut off.
         let id = client.request("unknown/method", json!({}));
-        let answer =
-            client.wait_for(|message| message["id"].is_null() && message.get("error").is_some());
-        assert_eq!(
-            answer["error"]["code"],
-            code,
-            "{}",
-            String::from_utf8_lossy(bytes)
-        );
+        let answer = client.wait_for(|message| message["id"].is_null() && message.get("error").is_some());
+        assert_eq!(answer["error"]["code"], code, "{}", String::from_utf8_lossy(bytes));
         assert_eq!(client.error_of(id), -32601);
     }
     client.result("shutdown", Value::Null);
@@ -150,8 +137,7 @@ fn half_a_surrogate_pair_in_a_document_is_survived() {
     client.change("file:///a.py", 2, (0, 1), (0, 2), "x");
     let range = json!({ "start": position((2, 5)), "end": position((2, 5)) });
     let document = json!({ "uri": "file:///a.py" });
-    let params =
-        json!({ "textDocument": document, "range": range, "context": { "diagnostics": [] } });
+    let params = json!({ "textDocument": document, "range": range, "context": { "diagnostics": [] } });
     let id = client.request("textDocument/codeAction", params);
     // Whether there is an edit yet depends on how far the model is; that there is an answer does not.
     assert!(client.response(id).get("result").is_some());
@@ -194,16 +180,8 @@ fn the_embedded_model_answers() {
     let result = client.result_of(id);
     // What the model says is not this test's business, but that what it says can be shown is.
     for item in result["items"].as_array().into_iter().flatten() {
-        assert!(
-            item["insertText"]
-                .as_str()
-                .is_some_and(|text| !text.is_empty()),
-            "{item}"
-        );
-        assert_eq!(
-            item["range"],
-            json!({ "start": position((1, 12)), "end": position((1, 12)) })
-        );
+        assert!(item["insertText"].as_str().is_some_and(|text| !text.is_empty()), "{item}");
+        assert_eq!(item["range"], json!({ "start": position((1, 12)), "end": position((1, 12)) }));
     }
     client.result("shutdown", Value::Null);
     client.notify("exit", Value::Null);

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::ls_types::{
-    CodeAction, CodeActionParams, CodeActionResponse, DidChangeTextDocumentParams,
-    DidCloseTextDocumentParams, DidOpenTextDocumentParams, InitializeParams, InitializeResult,
-    InitializedParams, InlineCompletionList,
+    CodeAction, CodeActionParams, CodeActionResponse, DidChangeTextDocumentParams, DidCloseTextDocumentParams,
+    DidOpenTextDocumentParams, InitializeParams, InitializeResult, InitializedParams, InlineCompletionList,
 };
 use tower_lsp::{Client, LanguageServer};
 
@@ -28,12 +27,7 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) fn new(client: Client, worker: Worker, shutdown_seen: Arc<AtomicBool>) -> Self {
-        Self {
-            client,
-            worker,
-            session: Mutex::default(),
-            shutdown_seen,
-        }
+        Self { client, worker, session: Mutex::default(), shutdown_seen }
     }
 
     /// The session, for as long as nothing is waited for.
@@ -74,11 +68,7 @@ impl LanguageServer for Backend {
                 tracing::warn!("the client refused to register inline completion: {error}");
             }
         });
-        tokio::spawn(announce_model(
-            self.client.clone(),
-            facts,
-            self.worker.state(),
-        ));
+        tokio::spawn(announce_model(self.client.clone(), facts, self.worker.state()));
     }
 
     async fn shutdown(&self) -> Result<()> {
@@ -108,40 +98,21 @@ impl LanguageServer for Backend {
 }
 
 /// Shows progress while the model loads, and then says how it went.
-async fn announce_model(
-    client: Client,
-    facts: ClientFacts,
-    mut state: tokio::sync::watch::Receiver<ModelState>,
-) {
+async fn announce_model(client: Client, facts: ClientFacts, mut state: tokio::sync::watch::Receiver<ModelState>) {
     let is_loading = *state.borrow() == ModelState::Loading;
     let mut progress = None;
     if is_loading && facts.shows_progress {
         let token = tower_lsp::ls_types::ProgressToken::String("lacuna-model".to_owned());
         // The client must agree to the token before it is used.
-        if client
-            .create_work_done_progress(token.clone())
-            .await
-            .is_ok()
-        {
-            progress = Some(
-                client
-                    .progress(token, "Lacuna: loading the model")
-                    .begin()
-                    .await,
-            );
+        if client.create_work_done_progress(token.clone()).await.is_ok() {
+            progress = Some(client.progress(token, "Lacuna: loading the model").begin().await);
         }
     }
-    let Ok(state) = state
-        .wait_for(|state| *state != ModelState::Loading)
-        .await
-        .map(|state| state.clone())
-    else {
+    let Ok(state) = state.wait_for(|state| *state != ModelState::Loading).await.map(|state| state.clone()) else {
         return;
     };
     if let Some(progress) = progress {
         progress.finish().await;
     }
-    client
-        .send_notification::<StatusNotification>(Status::of_model(&state))
-        .await;
+    client.send_notification::<StatusNotification>(Status::of_model(&state)).await;
 }

@@ -1,9 +1,9 @@
 //! What the client can do, and what this server therefore offers.
 
 use tower_lsp::ls_types::{
-    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, InitializeParams,
-    InitializeResult, InlineCompletionOptions, OneOf, Registration, ServerCapabilities, ServerInfo,
-    TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions,
+    CodeActionKind, CodeActionOptions, CodeActionProviderCapability, InitializeParams, InitializeResult,
+    InlineCompletionOptions, OneOf, Registration, ServerCapabilities, ServerInfo, TextDocumentSyncCapability,
+    TextDocumentSyncKind, TextDocumentSyncOptions,
 };
 
 use crate::lsp::positions::Encoding;
@@ -30,12 +30,10 @@ impl ClientFacts {
     pub(crate) fn of(params: &InitializeParams) -> Self {
         let capabilities = &params.capabilities;
         let text_document = capabilities.text_document.as_ref();
-        let code_action =
-            text_document.and_then(|text_document| text_document.code_action.as_ref());
+        let code_action = text_document.and_then(|text_document| text_document.code_action.as_ref());
         let resolves_edits = code_action.is_some_and(|code_action| {
             let resolve = code_action.resolve_support.as_ref();
-            resolve
-                .is_some_and(|resolve| resolve.properties.iter().any(|property| property == "edit"))
+            resolve.is_some_and(|resolve| resolve.properties.iter().any(|property| property == "edit"))
         });
         Self {
             encoding: capabilities
@@ -51,19 +49,14 @@ impl ClientFacts {
             knows_code_actions: code_action
                 .is_some_and(|code_action| code_action.code_action_literal_support.is_some()),
             resolves_edits,
-            knows_disabled_actions: code_action
-                .is_some_and(|code_action| code_action.disabled_support == Some(true)),
+            knows_disabled_actions: code_action.is_some_and(|code_action| code_action.disabled_support == Some(true)),
             versioned_edits: capabilities
                 .workspace
                 .as_ref()
                 .and_then(|workspace| workspace.workspace_edit.as_ref())
                 .and_then(|workspace_edit| workspace_edit.document_changes)
                 .unwrap_or(false),
-            shows_progress: capabilities
-                .window
-                .as_ref()
-                .and_then(|window| window.work_done_progress)
-                .unwrap_or(false),
+            shows_progress: capabilities.window.as_ref().and_then(|window| window.work_done_progress).unwrap_or(false),
         }
     }
 
@@ -80,13 +73,11 @@ impl ClientFacts {
         };
         let capabilities = ServerCapabilities {
             position_encoding: Some(self.encoding.kind()),
-            text_document_sync: Some(TextDocumentSyncCapability::Options(
-                TextDocumentSyncOptions {
-                    open_close: Some(true),
-                    change: Some(TextDocumentSyncKind::INCREMENTAL),
-                    ..TextDocumentSyncOptions::default()
-                },
-            )),
+            text_document_sync: Some(TextDocumentSyncCapability::Options(TextDocumentSyncOptions {
+                open_close: Some(true),
+                change: Some(TextDocumentSyncKind::INCREMENTAL),
+                ..TextDocumentSyncOptions::default()
+            })),
             code_action_provider: Some(code_action_provider),
             inline_completion_provider: (!self.registers_inline_completion)
                 .then(|| OneOf::Right(InlineCompletionOptions::default())),

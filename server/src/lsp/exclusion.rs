@@ -8,9 +8,7 @@ pub(crate) fn reason_to_exclude(uri: &Uri) -> Option<&'static str> {
     let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_secret = name.starts_with(".env")
         || name.starts_with("secrets.")
-        || [".pem", ".key", ".cert", ".crt"]
-            .iter()
-            .any(|extension| name.ends_with(extension));
+        || [".pem", ".key", ".cert", ".crt"].iter().any(|extension| name.ends_with(extension));
     is_secret.then_some("files with this name often hold secrets, so that they are never read")
 }
 

@@ -24,15 +24,7 @@ pub(crate) fn fill_at_caret(
 ) -> Result<Vec<String>, Error> {
     let tree = syntax::parse(&text, language);
     let hole = syntax::find_hole(&text, tree.as_ref(), language, caret_byte);
-    fill(
-        engine,
-        text,
-        language,
-        hole.byte_range,
-        hole.extent,
-        candidates,
-        cancel,
-    )
+    fill(engine, text, language, hole.byte_range, hole.extent, candidates, cancel)
 }
 
 /// What may stand in a hole, best first.
@@ -45,35 +37,13 @@ pub(crate) fn fill(
     candidates: usize,
     cancel: &Cancel,
 ) -> Result<Vec<String>, Error> {
-    let hole = Hole {
-        byte_range: byte_range.clone(),
-        extent,
-        max_tokens: None,
-    };
-    let request = InfillRequest {
-        text,
-        language,
-        holes: vec![hole],
-        seed: SEED,
-        candidates,
-    };
+    let hole = Hole { byte_range: byte_range.clone(), extent, max_tokens: None };
+    let request = InfillRequest { text, language, holes: vec![hole], seed: SEED, candidates };
     let infill = engine.infill(&request, cancel, &mut |_| {})?;
-    let (before, after) = (
-        &request.text[..byte_range.start],
-        &request.text[byte_range.end..],
-    );
-    let around = Surroundings {
-        before,
-        after,
-        extent,
-        language,
-    };
+    let (before, after) = (&request.text[..byte_range.start], &request.text[byte_range.end..]);
+    let around = Surroundings { before, after, extent, language };
     let mut fills: Vec<String> = Vec::new();
-    for fill in infill
-        .candidates
-        .iter()
-        .filter_map(|candidate| candidate.fills.first())
-    {
+    for fill in infill.candidates.iter().filter_map(|candidate| candidate.fills.first()) {
         let fill = postprocess::process(fill, &around).text;
         // Two fills may have become one, and blanks alone cannot even be seen.
         if !fill.trim().is_empty() && !fills.contains(&fill) {
@@ -99,9 +69,5 @@ pub(crate) fn outcome<T>(
 pub(crate) fn failed(message: String) -> jsonrpc::Error {
     /// `RequestFailed` of the protocol.
     const REQUEST_FAILED: i64 = -32803;
-    jsonrpc::Error {
-        code: jsonrpc::ErrorCode::ServerError(REQUEST_FAILED),
-        message: message.into(),
-        data: None,
-    }
+    jsonrpc::Error { code: jsonrpc::ErrorCode::ServerError(REQUEST_FAILED), message: message.into(), data: None }
 }

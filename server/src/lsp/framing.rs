@@ -51,12 +51,7 @@ enum State {
 impl Framing {
     /// A parser that refuses any message whose body is longer than `max_body_bytes`.
     pub(crate) fn new(max_body_bytes: usize) -> Self {
-        Self {
-            buffer: Vec::new(),
-            start: 0,
-            state: State::Header,
-            max_body_bytes,
-        }
+        Self { buffer: Vec::new(), start: 0, state: State::Header, max_body_bytes }
     }
 
     /// Takes the next bytes, in pieces of any size.
@@ -71,11 +66,7 @@ impl Framing {
         loop {
             match self.state {
                 State::Header => {
-                    let blank_lines = self
-                        .rest()
-                        .iter()
-                        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-                        .count();
+                    let blank_lines = self.rest().iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
                     self.start += blank_lines;
                     match header::parse(self.rest()) {
                         Header::Partial => return None,
@@ -87,9 +78,7 @@ impl Framing {
                         }
                         Header::Bad => {
                             self.state = State::Lost;
-                            return Some(Frame::Refused(Refusal::unreadable(
-                                "the header is not one",
-                            )));
+                            return Some(Frame::Refused(Refusal::unreadable("the header is not one")));
                         }
                     }
                 }
@@ -119,16 +108,10 @@ impl Framing {
     fn begin_body(&mut self, length: usize) -> Option<Frame> {
         if length > self.max_body_bytes {
             self.state = State::Lost;
-            let reason = format!(
-                "the message has {length} bytes, more than {}",
-                self.max_body_bytes
-            );
+            let reason = format!("the message has {length} bytes, more than {}", self.max_body_bytes);
             return Some(Frame::Refused(Refusal::unreadable(&reason)));
         }
-        self.state = State::Body {
-            length,
-            searched: 0,
-        };
+        self.state = State::Body { length, searched: 0 };
         None
     }
 
@@ -138,9 +121,7 @@ impl Framing {
                 header::Embedded::At(offset) => {
                     self.start += offset;
                     self.state = State::Lost;
-                    Some(Frame::Refused(Refusal::unreadable(
-                        "the message ends before its header says",
-                    )))
+                    Some(Frame::Refused(Refusal::unreadable("the message ends before its header says")))
                 }
                 header::Embedded::NotBefore(searched) => {
                     self.state = State::Body { length, searched };

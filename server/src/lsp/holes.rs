@@ -5,8 +5,7 @@ use std::ops::Range;
 
 use lacuna_engine::{Cancel, Error, Infiller};
 use tower_lsp::ls_types::{
-    self, DocumentChanges, OneOf, OptionalVersionedTextDocumentIdentifier, TextDocumentEdit,
-    TextEdit, WorkspaceEdit,
+    self, DocumentChanges, OneOf, OptionalVersionedTextDocumentIdentifier, TextDocumentEdit, TextEdit, WorkspaceEdit,
 };
 
 use crate::lsp::capabilities::ClientFacts;
@@ -30,26 +29,12 @@ pub(crate) fn edit_to_fill(
 ) -> Result<Option<WorkspaceEdit>, Error> {
     let text = snapshot.document.text.to_string();
     let placeholders = placeholders_in(&text, snapshot);
-    let Some(hole) = placeholders
-        .into_iter()
-        .find(|placeholder| placeholder.byte_range.start == start_byte)
-    else {
+    let Some(hole) = placeholders.into_iter().find(|placeholder| placeholder.byte_range.start == start_byte) else {
         return Ok(None);
     };
     let byte_range = hole.byte_range.clone();
-    let fills = fill(
-        engine,
-        text,
-        snapshot.document.language,
-        hole.byte_range,
-        hole.extent,
-        1,
-        cancel,
-    )?;
-    Ok(fills
-        .into_iter()
-        .next()
-        .map(|new_text| workspace_edit(snapshot, byte_range, new_text, facts)))
+    let fills = fill(engine, text, snapshot.document.language, hole.byte_range, hole.extent, 1, cancel)?;
+    Ok(fills.into_iter().next().map(|new_text| workspace_edit(snapshot, byte_range, new_text, facts)))
 }
 
 /// A range in the protocol's terms.
@@ -73,27 +58,12 @@ fn workspace_edit(
     facts: ClientFacts,
 ) -> WorkspaceEdit {
     let uri = snapshot.uri.clone();
-    let edit = TextEdit {
-        range: range_of(snapshot, &byte_range),
-        new_text,
-    };
+    let edit = TextEdit { range: range_of(snapshot, &byte_range), new_text };
     if facts.versioned_edits {
-        let text_document = OptionalVersionedTextDocumentIdentifier {
-            uri,
-            version: Some(snapshot.document.version),
-        };
-        let edit = TextDocumentEdit {
-            text_document,
-            edits: vec![OneOf::Left(edit)],
-        };
-        WorkspaceEdit {
-            document_changes: Some(DocumentChanges::Edits(vec![edit])),
-            ..WorkspaceEdit::default()
-        }
+        let text_document = OptionalVersionedTextDocumentIdentifier { uri, version: Some(snapshot.document.version) };
+        let edit = TextDocumentEdit { text_document, edits: vec![OneOf::Left(edit)] };
+        WorkspaceEdit { document_changes: Some(DocumentChanges::Edits(vec![edit])), ..WorkspaceEdit::default() }
     } else {
-        WorkspaceEdit {
-            changes: Some(HashMap::from([(uri, vec![edit])])),
-            ..WorkspaceEdit::default()
-        }
+        WorkspaceEdit { changes: Some(HashMap::from([(uri, vec![edit])])), ..WorkspaceEdit::default() }
     }
 }

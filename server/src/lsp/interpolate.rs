@@ -12,10 +12,7 @@ pub(crate) struct Anchor {
 
 impl Anchor {
     pub(crate) fn new(caret_byte: usize) -> Self {
-        Self {
-            caret_byte,
-            typed: String::new(),
-        }
+        Self { caret_byte, typed: String::new() }
     }
 
     /// Where the caret is now.
@@ -41,8 +38,7 @@ impl Anchor {
 
     /// What is left of a fill after what has been typed; `None` if something else was typed, or all of it.
     pub(crate) fn rest_of<'a>(&self, fill: &'a str) -> Option<&'a str> {
-        fill.strip_prefix(self.typed.as_str())
-            .filter(|rest| !rest.is_empty())
+        fill.strip_prefix(self.typed.as_str()).filter(|rest| !rest.is_empty())
     }
 }
 
@@ -64,12 +60,7 @@ mod tests {
         let mut anchor = Anchor::new(10);
         edits
             .iter()
-            .all(|(removed, inserted)| {
-                anchor.follow(&ByteEdit {
-                    removed: removed.clone(),
-                    inserted,
-                })
-            })
+            .all(|(removed, inserted)| anchor.follow(&ByteEdit { removed: removed.clone(), inserted }))
             .then_some(anchor)
     }
 
@@ -80,23 +71,14 @@ mod tests {
     #[test]
     fn typing_the_beginning_leaves_the_rest() {
         assert_eq!(rest("return x", &[]), Some("return x"));
-        assert_eq!(
-            rest("return x", &[(10..10, "r"), (11..11, "et")]),
-            Some("urn x")
-        );
+        assert_eq!(rest("return x", &[(10..10, "r"), (11..11, "et")]), Some("urn x"));
         assert_eq!(rest("日本語", &[(10..10, "日")]), Some("本語"));
     }
 
     #[test]
     fn taking_typing_back_gives_it_back() {
-        assert_eq!(
-            rest("return", &[(10..10, "rx"), (11..12, ""), (11..11, "e")]),
-            Some("turn")
-        );
-        assert_eq!(
-            rest("return", &[(10..10, "rx"), (10..12, "ret")]),
-            Some("urn")
-        );
+        assert_eq!(rest("return", &[(10..10, "rx"), (11..12, ""), (11..11, "e")]), Some("turn"));
+        assert_eq!(rest("return", &[(10..10, "rx"), (10..12, "ret")]), Some("urn"));
     }
 
     #[test]

@@ -29,20 +29,8 @@ impl Pending {
     pub(crate) fn begin(id: u64, anchor: Option<Anchor>) -> (Self, Ticket) {
         let cancel = CancelOnDrop::default();
         let (sender, current) = oneshot::channel();
-        let ticket = Ticket {
-            id,
-            cancel: CancelOnDrop(cancel.flag()),
-            current,
-        };
-        (
-            Self {
-                id,
-                anchor,
-                _cancel: cancel,
-                _current: sender,
-            },
-            ticket,
-        )
+        let ticket = Ticket { id, cancel: CancelOnDrop(cancel.flag()), current };
+        (Self { id, anchor, _cancel: cancel, _current: sender }, ticket)
     }
 
     /// Whether this is the request that the ticket is for.
@@ -53,9 +41,7 @@ impl Pending {
     /// Follows an edit; `false` if the request's answer would be worth nothing after it.
     #[must_use]
     pub(crate) fn follow(&mut self, edit: &ByteEdit<'_>) -> bool {
-        self.anchor
-            .as_mut()
-            .is_some_and(|anchor| anchor.follow(edit))
+        self.anchor.as_mut().is_some_and(|anchor| anchor.follow(edit))
     }
 
     /// Where the request's caret is now; `None` if it has not moved because nothing at all may.

@@ -75,8 +75,7 @@ pub(crate) fn position_of_byte(text: &Rope, byte: usize, encoding: Encoding) -> 
 /// The byte where a byte's line ends, before its line break.
 pub(crate) fn line_end_byte(text: &Rope, byte: usize) -> usize {
     let byte = byte.min(text.len_bytes());
-    line_without_end(text, text.byte_to_line(byte))
-        .map_or(byte, |(start, line)| start + line.len_bytes())
+    line_without_end(text, text.byte_to_line(byte)).map_or(byte, |(start, line)| start + line.len_bytes())
 }
 
 /// A line's first byte and its text without the line break.
@@ -89,8 +88,5 @@ fn line_without_end(text: &Rope, line_index: usize) -> Option<(usize, RopeSlice<
         (_, Some('\n' | '\r')) => 1,
         _ => 0,
     };
-    Some((
-        text.line_to_byte(line_index),
-        line.slice(..chars - break_chars),
-    ))
+    Some((text.line_to_byte(line_index), line.slice(..chars - break_chars)))
 }

@@ -27,8 +27,7 @@ impl Selected {
         let (start, end) = (snapshot.byte_of(range.start), snapshot.byte_of(range.end));
         let is_exact = position_of_byte(rope, start, snapshot.encoding) == range.start
             && position_of_byte(rope, end, snapshot.encoding) == range.end;
-        if !is_exact || range.start.line != range.end.line || caret_byte < start || end < caret_byte
-        {
+        if !is_exact || range.start.line != range.end.line || caret_byte < start || end < caret_byte {
             return None;
         }
         let replaced = rope.get_byte_slice(start..end)?.to_string();
@@ -36,11 +35,7 @@ impl Selected {
         if !text.starts_with(&replaced) || !adds_text || text.contains(['\n', '\r']) {
             return None;
         }
-        Some(Self {
-            byte_range: start..end,
-            range,
-            text,
-        })
+        Some(Self { byte_range: start..end, range, text })
     }
 
     /// Puts the selected text where it would go, and gives the caret's place after it.
@@ -53,11 +48,7 @@ impl Selected {
     /// to the line's end, several lines are possible only where it ends there.
     pub(crate) fn item(&self, fill: &str, text: &Rope) -> Option<InlineCompletionItem> {
         let is_at_line_end = self.byte_range.end == line_end_byte(text, self.byte_range.end);
-        let fill = if is_at_line_end {
-            fill
-        } else {
-            fill.split(['\n', '\r']).next().unwrap_or_default()
-        };
+        let fill = if is_at_line_end { fill } else { fill.split(['\n', '\r']).next().unwrap_or_default() };
         (!fill.is_empty()).then(|| InlineCompletionItem {
             insert_text: format!("{}{fill}", self.text),
             filter_text: None,
@@ -83,11 +74,7 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let uri = "file:///a.rs".parse().expect("a URI");
-        Snapshot {
-            uri,
-            document: Document::new(TEXT, 1, Language::Text),
-            encoding: Encoding::Utf16,
-        }
+        Snapshot { uri, document: Document::new(TEXT, 1, Language::Text), encoding: Encoding::Utf16 }
     }
 
     fn selected(start: u32, end: u32, text: &str) -> Option<Selected> {
@@ -100,17 +87,9 @@ mod tests {
     fn an_item_that_extends_its_range_is_extended_further() {
         let selected = selected(12, 14, "log").expect("a selected item");
         let mut text = TEXT.to_owned();
-        assert_eq!(
-            (selected.put_into(&mut text), text.as_str()),
-            (15, "x = console.log()\n")
-        );
-        let item = selected
-            .item("Line", &snapshot().document.text)
-            .expect("an item");
-        assert_eq!(
-            (item.insert_text.as_str(), item.range),
-            ("logLine", Some(selected.range))
-        );
+        assert_eq!((selected.put_into(&mut text), text.as_str()), (15, "x = console.log()\n"));
+        let item = selected.item("Line", &snapshot().document.text).expect("an item");
+        assert_eq!((item.insert_text.as_str(), item.range), ("logLine", Some(selected.range)));
         // Nothing may be left of a fill that would have to end the line in its middle.
         assert_eq!(selected.item("\n}", &snapshot().document.text), None);
     }
@@ -122,25 +101,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_selected_item_is_ignored() {
-        assert_eq!(
-            selected(12, 14, "write"),
-            None,
-            "the text does not extend the range"
-        );
+        assert_eq!(selected(12, 14, "write"), None, "the text does not extend the range");
         assert_eq!(selected(4, 11, "console"), None, "the caret is outside");
-        assert_eq!(
-            selected(12, 16, "lo()"),
-            None,
-            "a selection around the caret"
-        );
+        assert_eq!(selected(12, 16, "lo()"), None, "a selection around the caret");
         assert_eq!(selected(12, 99, "log"), None, "no such place");
         assert_eq!(selected(14, 12, "log"), None, "backwards");
-        for info in [
-            json!(null),
-            json!("lo"),
-            json!({ "text": "log" }),
-            json!({ "range": 3, "text": "log" }),
-        ] {
+        for info in [json!(null), json!("lo"), json!({ "text": "log" }), json!({ "range": 3, "text": "log" })] {
             let context = json!({ "selectedCompletionInfo": info });
             assert_eq!(Selected::of(&context, &snapshot(), CARET), None);
         }

@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 
 use tower_lsp::ls_types::{
-    DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, Position,
-    Uri,
+    DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, Position, Uri,
 };
 
 use crate::lsp::capabilities::ClientFacts;
@@ -52,16 +51,9 @@ impl Session {
     pub(crate) fn open(&mut self, params: DidOpenTextDocumentParams) {
         let opened = params.text_document;
         let entry = match reason_to_exclude(&opened.uri) {
-            Some(reason) => Entry::Excluded {
-                reason,
-                is_told: false,
-            },
+            Some(reason) => Entry::Excluded { reason, is_told: false },
             None => Entry::Open(OpenDocument {
-                document: Document::new(
-                    &opened.text,
-                    opened.version,
-                    syntax::language_of_id(&opened.language_id),
-                ),
+                document: Document::new(&opened.text, opened.version, syntax::language_of_id(&opened.language_id)),
                 pending: None,
                 suggestion: None,
             }),
@@ -82,18 +74,14 @@ impl Session {
             }
         };
         if params.text_document.version <= open.document.version {
-            tracing::warn!(
-                version = params.text_document.version,
-                "an edit did not raise its document's version"
-            );
+            tracing::warn!(version = params.text_document.version, "an edit did not raise its document's version");
         }
         open.document.version = params.text_document.version;
         for change in &params.content_changes {
             let edit = open.document.apply(change, encoding);
             // What an edit makes worthless is given up here already, so that nothing is computed in vain.
             open.pending.take_if(|pending| !pending.follow(&edit));
-            open.suggestion
-                .take_if(|suggestion| !suggestion.anchor.follow(&edit));
+            open.suggestion.take_if(|suggestion| !suggestion.anchor.follow(&edit));
         }
     }
 
@@ -120,11 +108,7 @@ impl Session {
 
     pub(crate) fn snapshot(&self, uri: &Uri) -> Option<Snapshot> {
         let document = self.document(uri)?.document.clone();
-        Some(Snapshot {
-            uri: uri.clone(),
-            document,
-            encoding: self.client.encoding,
-        })
+        Some(Snapshot { uri: uri.clone(), document, encoding: self.client.encoding })
     }
 
     /// Why the document is not read, the first time that this is asked.

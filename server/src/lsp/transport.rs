@@ -23,32 +23,28 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 const MAX_FRAMES_AHEAD: usize = 64;
 
 /// Starts a thread that cuts the input into frames. The channel closes at the input's end.
-pub(crate) fn read_frames(
-    mut input: impl Read + Send + 'static,
-) -> std::io::Result<mpsc::Receiver<Frame>> {
+pub(crate) fn read_frames(mut input: impl Read + Send + 'static) -> std::io::Result<mpsc::Receiver<Frame>> {
     let (sender, receiver) = mpsc::channel(MAX_FRAMES_AHEAD);
-    std::thread::Builder::new()
-        .name("lacuna-input".to_owned())
-        .spawn(move || {
-            let mut framing = Framing::new(MAX_BODY_BYTES);
-            let mut piece = vec![0; 1 << 16];
-            loop {
-                match input.read(&mut piece) {
-                    Ok(0) => return,
-                    Ok(bytes) => framing.push(&piece[..bytes]),
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                    Err(error) => {
-                        tracing::error!("standard input cannot be read: {error}");
-                        return;
-                    }
-                }
-                while let Some(frame) = framing.next_frame() {
-                    if sender.blocking_send(frame).is_err() {
-                        return;
-                    }
+    std::thread::Builder::new().name("lacuna-input".to_owned()).spawn(move || {
+        let mut framing = Framing::new(MAX_BODY_BYTES);
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            match input.read(&mut piece) {
+                Ok(0) => return,
+                Ok(bytes) => framing.push(&piece[..bytes]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!("standard input cannot be read: {error}");
+                    return;
                 }
             }
-        })?;
+            while let Some(frame) = framing.next_frame() {
+                if sender.blocking_send(frame).is_err() {
+                    return;
+                }
+            }
+        }
+    })?;
     Ok(receiver)
 }
 
@@ -63,21 +59,19 @@ pub(crate) struct Output {
 pub(crate) fn write_bodies(mut output: impl Write + Send + 'static) -> std::io::Result<Output> {
     let (bodies, mut receiver) = mpsc::unbounded_channel::<Vec<u8>>();
     let (done, written) = oneshot::channel::<()>();
-    std::thread::Builder::new()
-        .name("lacuna-output".to_owned())
-        .spawn(move || {
-            // Dropped when this thread ends, which is what the other end waits for.
-            let _done = done;
-            while let Some(body) = receiver.blocking_recv() {
-                let result = write!(output, "Content-Length: {}\r\n\r\n", body.len())
-                    .and_then(|()| output.write_all(&body))
-                    .and_then(|()| output.flush());
-                if let Err(error) = result {
-                    tracing::error!("standard output cannot be written: {error}");
-                    return;
-                }
+    std::thread::Builder::new().name("lacuna-output".to_owned()).spawn(move || {
+        // Dropped when this thread ends, which is what the other end waits for.
+        let _done = done;
+        while let Some(body) = receiver.blocking_recv() {
+            let result = write!(output, "Content-Length: {}\r\n\r\n", body.len())
+                .and_then(|()| output.write_all(&body))
+                .and_then(|()| output.flush());
+            if let Err(error) = result {
+                tracing::error!("standard output cannot be written: {error}");
+                return;
             }
-        })?;
+        }
+    })?;
     Ok(Output { bodies, written })
 }
 
@@ -105,9 +99,7 @@ pub(crate) async fn feed(
         if let Some(id) = &awaited_id {
             gate.close_until(id.clone());
         }
-        framework
-            .write_all(format!("Content-Length: {}\r\n\r\n", message.body.len()).as_bytes())
-            .await?;
+        framework.write_all(format!("Content-Length: {}\r\n\r\n", message.body.len()).as_bytes()).await?;
         framework.write_all(&message.body).await?;
         if awaited_id.is_some() {
             gate.opened().await;
@@ -132,9 +124,7 @@ pub(crate) async fn drain(
                 return Ok(());
             }
             match line.trim_end().split_once(": ") {
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    length = value.parse().ok()
-                }
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().ok(),
                 Some(_) => {}
                 None => break,
             }
@@ -156,9 +146,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     fn awaited(&self) -> std::sync::MutexGuard<'_, Option<Value>> {
-        self.awaited_id
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.awaited_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close_until(&self, id: Value) {
@@ -177,9 +165,8 @@ impl Gate {
         if awaited.is_none() {
             return;
         }
-        let is_awaited = serde_json::from_slice::<Value>(body).is_ok_and(|message| {
-            message.get("method").is_none() && message.get("id") == awaited.as_ref()
-        });
+        let is_awaited = serde_json::from_slice::<Value>(body)
+            .is_ok_and(|message| message.get("method").is_none() && message.get("id") == awaited.as_ref());
         if is_awaited {
             *awaited = None;
             self.changed.notify_one();

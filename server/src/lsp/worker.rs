@@ -45,35 +45,27 @@ impl Worker {
         let queue = Arc::new(Queue::default());
         let (report, state) = watch::channel(ModelState::Loading);
         let jobs = Arc::clone(&queue);
-        std::thread::Builder::new()
-            .name("lacuna-inference".to_owned())
-            .spawn(move || {
-                let engine = match catch_unwind(AssertUnwindSafe(loader)) {
-                    Ok(Ok(engine)) => engine,
-                    Ok(Err(error)) => {
-                        report.send_replace(ModelState::Failed(error.to_string()));
-                        return;
-                    }
-                    Err(_) => {
-                        report.send_replace(ModelState::Failed(
-                            "loading the model failed unexpectedly".to_owned(),
-                        ));
-                        return;
-                    }
-                };
-                report.send_replace(ModelState::Ready(engine.describe().clone()));
-                while let Some(job) = jobs.next() {
-                    if !job.cancel.is_cancelled() {
-                        (job.work)(engine.as_ref());
-                    }
+        std::thread::Builder::new().name("lacuna-inference".to_owned()).spawn(move || {
+            let engine = match catch_unwind(AssertUnwindSafe(loader)) {
+                Ok(Ok(engine)) => engine,
+                Ok(Err(error)) => {
+                    report.send_replace(ModelState::Failed(error.to_string()));
+                    return;
                 }
-            })?;
+                Err(_) => {
+                    report.send_replace(ModelState::Failed("loading the model failed unexpectedly".to_owned()));
+                    return;
+                }
+            };
+            report.send_replace(ModelState::Ready(engine.describe().clone()));
+            while let Some(job) = jobs.next() {
+                if !job.cancel.is_cancelled() {
+                    (job.work)(engine.as_ref());
+                }
+            }
+        })?;
         let close = Arc::new(CloseOnDrop(Arc::clone(&queue)));
-        Ok(Self {
-            queue,
-            state,
-            _close: close,
-        })
+        Ok(Self { queue, state, _close: close })
     }
 
     /// Follows the model on its way.
@@ -143,11 +135,7 @@ impl Queue {
             .changed
             .wait_while(jobs, |jobs| jobs.waiting.is_empty() && !jobs.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        if jobs.closed {
-            None
-        } else {
-            jobs.waiting.pop_back()
-        }
+        if jobs.closed { None } else { jobs.waiting.pop_back() }
     }
 }
 

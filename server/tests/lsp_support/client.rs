@@ -22,10 +22,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Speaks with a server that reads from one stream and writes to the other.
-    pub(crate) fn new(
-        to_server: impl Write + Send + 'static,
-        from_server: impl Read + Send + 'static,
-    ) -> Self {
+    pub(crate) fn new(to_server: impl Write + Send + 'static, from_server: impl Read + Send + 'static) -> Self {
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             let mut from_server = BufReader::new(from_server);
@@ -47,10 +44,7 @@ impl Client {
     /// Sends bytes as they are.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         let to_server = self.to_server.as_mut().expect("the input is still open");
-        to_server
-            .write_all(bytes)
-            .and_then(|()| to_server.flush())
-            .expect("the server reads");
+        to_server.write_all(bytes).and_then(|()| to_server.flush()).expect("the server reads");
     }
 
     /// Sends a message as it is.
@@ -89,18 +83,13 @@ impl Client {
     /// Waits for a request's result, which must not be an error.
     pub(crate) fn result_of(&mut self, id: i64) -> Value {
         let response = self.response(id);
-        response
-            .get("result")
-            .cloned()
-            .unwrap_or_else(|| panic!("an error: {response}"))
+        response.get("result").cloned().unwrap_or_else(|| panic!("an error: {response}"))
     }
 
     /// Waits for a request's error code.
     pub(crate) fn error_of(&mut self, id: i64) -> i64 {
         let response = self.response(id);
-        response["error"]["code"]
-            .as_i64()
-            .unwrap_or_else(|| panic!("no error: {response}"))
+        response["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {response}"))
     }
 
     /// Waits for a notification or a request from the server and gives the whole message.
@@ -114,20 +103,15 @@ impl Client {
             if let Some(index) = self.unread.iter().position(&is_it) {
                 return self.unread.remove(index);
             }
-            let message = self
-                .from_server
-                .recv_timeout(PATIENCE)
-                .expect("the server answers");
+            let message = self.from_server.recv_timeout(PATIENCE).expect("the server answers");
             self.note(message);
         }
     }
 
     /// The usual beginning: gives the server's capabilities.
     pub(crate) fn initialize(&mut self, capabilities: Value) -> Value {
-        let result = self.result(
-            "initialize",
-            json!({ "processId": null, "rootUri": null, "capabilities": capabilities }),
-        );
+        let result =
+            self.result("initialize", json!({ "processId": null, "rootUri": null, "capabilities": capabilities }));
         self.notify("initialized", json!({}));
         result["capabilities"].clone()
     }
@@ -138,14 +122,7 @@ impl Client {
     }
 
     /// Replaces one range of a document; positions are a line and a character each.
-    pub(crate) fn change(
-        &mut self,
-        uri: &str,
-        version: i32,
-        start: (u32, u32),
-        end: (u32, u32),
-        text: &str,
-    ) {
+    pub(crate) fn change(&mut self, uri: &str, version: i32, start: (u32, u32), end: (u32, u32), text: &str) {
         let range = json!({ "start": position(start), "end": position(end) });
         let params = json!({
             "textDocument": { "uri": uri, "version": version },
@@ -156,10 +133,7 @@ impl Client {
 
     /// Asks for inline completions as an editor does on its own, and gives the request's id.
     pub(crate) fn ask(&mut self, uri: &str, at: (u32, u32)) -> i64 {
-        self.request(
-            "textDocument/inlineCompletion",
-            inline_completion(uri, at, 2),
-        )
+        self.request("textDocument/inlineCompletion", inline_completion(uri, at, 2))
     }
 
     /// Ends the server's input, waits for the end of its output, and gives the unread messages. Every request must
@@ -209,11 +183,7 @@ fn read_message(from_server: &mut impl BufRead) -> Option<Value> {
     let mut length = None;
     loop {
         let mut line = String::new();
-        if from_server
-            .read_line(&mut line)
-            .expect("the server's output is text")
-            == 0
-        {
+        if from_server.read_line(&mut line).expect("the server's output is text") == 0 {
             return None;
         }
         match line.trim_end().split_once(": ") {

@@ -46,18 +46,9 @@ impl Plain {
 
     fn position_of(&self, byte: usize, encoding: Encoding) -> Position {
         let lines = self.lines();
-        let index = lines
-            .iter()
-            .rposition(|line| line.start <= byte)
-            .expect("the first line begins at 0");
+        let index = lines.iter().rposition(|line| line.start <= byte).expect("the first line begins at 0");
         let before = &self.0[lines[index].start..byte];
-        Position::new(
-            index as u32,
-            before
-                .chars()
-                .map(|char| units_of(char, encoding))
-                .sum::<usize>() as u32,
-        )
+        Position::new(index as u32, before.chars().map(|char| units_of(char, encoding)).sum::<usize>() as u32)
     }
 }
 
@@ -81,19 +72,16 @@ fn text(max_pieces: usize) -> impl Strategy<Value = String> {
 }
 
 fn position() -> impl Strategy<Value = Position> {
-    let coordinate =
-        |likely: u32| prop_oneof![20 => 0..likely, 1 => any::<u32>(), 1 => Just(u32::MAX)];
+    let coordinate = |likely: u32| prop_oneof![20 => 0..likely, 1 => any::<u32>(), 1 => Just(u32::MAX)];
     (coordinate(12), coordinate(16)).prop_map(|(line, character)| Position::new(line, character))
 }
 
 fn change() -> impl Strategy<Value = TextDocumentContentChangeEvent> {
     let range = (position(), position()).prop_map(|(start, end)| Range::new(start, end));
-    (proptest::option::weighted(0.97, range), text(4)).prop_map(|(range, text)| {
-        TextDocumentContentChangeEvent {
-            range,
-            range_length: None,
-            text,
-        }
+    (proptest::option::weighted(0.97, range), text(4)).prop_map(|(range, text)| TextDocumentContentChangeEvent {
+        range,
+        range_length: None,
+        text,
     })
 }
 
@@ -139,14 +127,10 @@ proptest! {
 #[test]
 fn a_position_beyond_the_text_means_the_nearest_place_in_it() {
     let document = Document::new("漢😀\r\nb", 0, Language::Text);
-    for (encoding, inside_emoji, emoji_start) in [
-        (Encoding::Utf8, 5, 3),
-        (Encoding::Utf16, 2, 3),
-        (Encoding::Utf32, 1, 3),
-    ] {
-        let byte = |line, character| {
-            byte_of_position(&document.text, Position::new(line, character), encoding)
-        };
+    for (encoding, inside_emoji, emoji_start) in
+        [(Encoding::Utf8, 5, 3), (Encoding::Utf16, 2, 3), (Encoding::Utf32, 1, 3)]
+    {
+        let byte = |line, character| byte_of_position(&document.text, Position::new(line, character), encoding);
         assert_eq!(byte(0, inside_emoji), emoji_start, "{encoding:?}");
         assert_eq!(byte(0, 99), 7, "{encoding:?}");
         assert_eq!(byte(1, 99), 10, "{encoding:?}");
@@ -157,10 +141,7 @@ fn a_position_beyond_the_text_means_the_nearest_place_in_it() {
 #[test]
 fn the_encoding_is_one_that_the_client_offers_and_utf8_where_it_may_be() {
     let negotiate = |offered: &[&'static str]| {
-        let offered: Vec<_> = offered
-            .iter()
-            .map(|name| (*name).to_owned().into())
-            .collect();
+        let offered: Vec<_> = offered.iter().map(|name| (*name).to_owned().into()).collect();
         Encoding::negotiate(&offered)
     };
     assert_eq!(negotiate(&[]), Encoding::Utf16);

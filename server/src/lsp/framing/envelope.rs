@@ -30,19 +30,11 @@ const INVALID_REQUEST: i64 = -32600;
 impl Refusal {
     /// The answer to bytes that are no JSON, or not even a body.
     pub(super) fn unreadable(reason: &str) -> Self {
-        Self {
-            id: Value::Null,
-            code: PARSE_ERROR,
-            message: format!("Parse error: {reason}"),
-        }
+        Self { id: Value::Null, code: PARSE_ERROR, message: format!("Parse error: {reason}") }
     }
 
     fn invalid(id: Value, reason: &str) -> Self {
-        Self {
-            id,
-            code: INVALID_REQUEST,
-            message: format!("Invalid request: {reason}"),
-        }
+        Self { id, code: INVALID_REQUEST, message: format!("Invalid request: {reason}") }
     }
 
     pub(super) fn is_unreadable(&self) -> bool {
@@ -57,9 +49,7 @@ impl Refusal {
     /// The response's body.
     pub(crate) fn to_body(&self) -> Vec<u8> {
         let error = json!({ "code": self.code, "message": self.message });
-        json!({ "jsonrpc": "2.0", "id": self.id, "error": error })
-            .to_string()
-            .into_bytes()
+        json!({ "jsonrpc": "2.0", "id": self.id, "error": error }).to_string().into_bytes()
     }
 }
 
@@ -74,10 +64,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Message, Refusal> {
         Some(id @ (Value::Null | Value::String(_))) => Some(id),
         Some(Value::Number(number)) if number.is_i64() => Some(Value::Number(number)),
         Some(_) => {
-            return Err(Refusal::invalid(
-                Value::Null,
-                "an id is an integer or a string",
-            ));
+            return Err(Refusal::invalid(Value::Null, "an id is an integer or a string"));
         }
     };
     let invalid = |reason| Err(Refusal::invalid(id.clone().unwrap_or(Value::Null), reason));
@@ -93,9 +80,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Message, Refusal> {
             Ok(call(method, id, params))
         }
         (Some(_), _) => invalid("the method is not a string"),
-        (None, Some(id)) if fields.contains_key("result") || fields.contains_key("error") => {
-            Ok(response(id, fields))
-        }
+        (None, Some(id)) if fields.contains_key("result") || fields.contains_key("error") => Ok(response(id, fields)),
         (None, _) => invalid("no method"),
     }
 }
@@ -110,10 +95,7 @@ fn call(method: String, id: Option<Value>, params: Option<Value>) -> Message {
     if let Some(params) = params {
         fields.insert("params".to_owned(), params);
     }
-    Message {
-        body: Value::Object(fields).to_string().into_bytes(),
-        call: Some(Call { method, id }),
-    }
+    Message { body: Value::Object(fields).to_string().into_bytes(), call: Some(Call { method, id }) }
 }
 
 fn response(id: &Value, mut fields: Map<String, Value>) -> Message {
@@ -124,21 +106,12 @@ fn response(id: &Value, mut fields: Map<String, Value>) -> Message {
         }
         // The framework takes no error but one of exactly this form.
         Some(error) => {
-            let code = error
-                .get("code")
-                .and_then(Value::as_i64)
-                .unwrap_or(INVALID_REQUEST);
-            let message = error
-                .get("message")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
+            let code = error.get("code").and_then(Value::as_i64).unwrap_or(INVALID_REQUEST);
+            let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
             json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
         }
     };
-    Message {
-        body: body.to_string().into_bytes(),
-        call: None,
-    }
+    Message { body: body.to_string().into_bytes(), call: None }
 }
 
 /// Parses JSON, taking half of a surrogate pair for U+FFFD: a JavaScript client sends one when a document has one.
@@ -151,16 +124,8 @@ fn parse_json(body: &[u8]) -> serde_json::Result<Value> {
 
 /// What is wrong with some JSON and where, in words that repeat none of it.
 fn reason_of(error: &serde_json::Error) -> String {
-    let problem = if error.is_eof() {
-        "ends too early"
-    } else {
-        "is not JSON"
-    };
-    format!(
-        "the message {problem}, at line {} column {}",
-        error.line(),
-        error.column()
-    )
+    let problem = if error.is_eof() { "ends too early" } else { "is not JSON" };
+    format!("the message {problem}, at line {} column {}", error.line(), error.column())
 }
 
 /// The same text with `\ufffd` for every escaped surrogate without its other half; `None` if there is none.
@@ -174,10 +139,7 @@ fn without_lone_surrogates(json: &[u8]) -> Option<Vec<u8>> {
         offset += to_backslash;
         match code_unit(&json[offset..]) {
             Some(0xd800..=0xdbff)
-                if matches!(
-                    json.get(offset + ESCAPE_BYTES..).and_then(code_unit),
-                    Some(0xdc00..=0xdfff)
-                ) =>
+                if matches!(json.get(offset + ESCAPE_BYTES..).and_then(code_unit), Some(0xdc00..=0xdfff)) =>
             {
                 offset += 2 * ESCAPE_BYTES;
             }
@@ -211,9 +173,7 @@ fn clamp_positions(value: &mut Value) {
             if fields.contains_key("line") && fields.contains_key("character") {
                 for name in ["line", "character"] {
                     if let Some(Value::Number(number)) = fields.get_mut(name)
-                        && number
-                            .as_u64()
-                            .is_none_or(|number| number > u32::MAX.into())
+                        && number.as_u64().is_none_or(|number| number > u32::MAX.into())
                     {
                         // A cast from a float saturates and rounds towards zero.
                         *number = (number.as_f64().unwrap_or_default() as u32).into();

@@ -3,8 +3,7 @@
 use serde_json::json;
 use tower_lsp::jsonrpc::{Error, Result};
 use tower_lsp::ls_types::{
-    CodeAction, CodeActionDisabled, CodeActionKind, CodeActionOrCommand, CodeActionParams,
-    CodeActionResponse,
+    CodeAction, CodeActionDisabled, CodeActionKind, CodeActionOrCommand, CodeActionParams, CodeActionResponse,
 };
 
 use crate::lsp::backend::Backend;
@@ -17,10 +16,7 @@ use crate::syntax::Placeholder;
 
 const TITLE: &str = "Fill this hole";
 
-pub(crate) async fn handle(
-    backend: &Backend,
-    params: CodeActionParams,
-) -> Result<Option<CodeActionResponse>> {
+pub(crate) async fn handle(backend: &Backend, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
     let (snapshot, facts) = {
         let session = backend.session();
         (session.snapshot(&params.text_document.uri), session.client)
@@ -32,9 +28,7 @@ pub(crate) async fn handle(
     // Parsing takes its time, and this thread has messages to see to.
     let (snapshot, placeholders) = tokio::task::spawn_blocking(move || {
         let mut placeholders = placeholders_of(&snapshot);
-        placeholders.retain(|hole| {
-            hole.byte_range.start <= selection.end && selection.start <= hole.byte_range.end
-        });
+        placeholders.retain(|hole| hole.byte_range.start <= selection.end && selection.start <= hole.byte_range.end);
         (snapshot, placeholders)
     })
     .await
@@ -44,9 +38,7 @@ pub(crate) async fn handle(
     if let ModelState::Failed(reason) = state {
         let offers = placeholders.iter().filter(|_| facts.knows_disabled_actions);
         let disabled = offers.map(|hole| CodeAction {
-            disabled: Some(CodeActionDisabled {
-                reason: reason.clone(),
-            }),
+            disabled: Some(CodeActionDisabled { reason: reason.clone() }),
             ..action(&snapshot, hole, placeholders.len())
         });
         return Ok(answer(disabled.collect()));
@@ -63,28 +55,18 @@ pub(crate) async fn handle(
         return Ok(answer(offers.collect()));
     }
     // The edit must come along, so that only one hole can be offered in reasonable time.
-    let Some(hole) = placeholders
-        .first()
-        .filter(|_| matches!(state, ModelState::Ready(_)))
-    else {
+    let Some(hole) = placeholders.first().filter(|_| matches!(state, ModelState::Ready(_))) else {
         return Ok(None);
     };
     let mut action = action(&snapshot, hole, 1);
     let start_byte = hole.byte_range.start;
     let cancel = CancelOnDrop::default();
     let for_engine = cancel.flag();
-    let edit = backend.worker.submit(cancel.flag(), move |engine| {
-        edit_to_fill(engine, &snapshot, start_byte, facts, &for_engine)
-    });
+    let edit = backend
+        .worker
+        .submit(cancel.flag(), move |engine| edit_to_fill(engine, &snapshot, start_byte, facts, &for_engine));
     action.edit = outcome(edit.await)?.flatten();
-    Ok(answer(
-        action
-            .edit
-            .is_some()
-            .then_some(action)
-            .into_iter()
-            .collect(),
-    ))
+    Ok(answer(action.edit.is_some().then_some(action).into_iter().collect()))
 }
 
 /// Whether the client asks for actions of this server's kind, or for all.
@@ -92,33 +74,22 @@ fn wants_rewrites(only: Option<&[CodeActionKind]>) -> bool {
     let is_wanted = |kind: &CodeActionKind| {
         let rewrite = CodeActionKind::REFACTOR_REWRITE;
         let rest = rewrite.as_str().strip_prefix(kind.as_str());
-        kind.as_str().is_empty()
-            || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        kind.as_str().is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     only.is_none_or(|kinds| kinds.iter().any(is_wanted))
 }
 
 fn action(snapshot: &Snapshot, hole: &Placeholder, offered: usize) -> CodeAction {
     let title = if offered > 1 {
-        format!(
-            "Fill the hole in line {}",
-            range_of(snapshot, &hole.byte_range).start.line + 1
-        )
+        format!("Fill the hole in line {}", range_of(snapshot, &hole.byte_range).start.line + 1)
     } else {
         TITLE.to_owned()
     };
-    CodeAction {
-        title,
-        kind: Some(CodeActionKind::REFACTOR_REWRITE),
-        ..CodeAction::default()
-    }
+    CodeAction { title, kind: Some(CodeActionKind::REFACTOR_REWRITE), ..CodeAction::default() }
 }
 
 fn answer(actions: Vec<CodeAction>) -> Option<CodeActionResponse> {
-    let actions: Vec<_> = actions
-        .into_iter()
-        .map(CodeActionOrCommand::CodeAction)
-        .collect();
+    let actions: Vec<_> = actions.into_iter().map(CodeActionOrCommand::CodeAction).collect();
     (!actions.is_empty()).then_some(actions)
 }
 
@@ -134,11 +105,6 @@ mod tests {
         };
         assert!(wants_rewrites(None));
         assert!(wants(&[""]) && wants(&["refactor"]) && wants(&["quickfix", "refactor.rewrite"]));
-        assert!(
-            !wants(&["quickfix"])
-                && !wants(&["refactor.rewrite.more"])
-                && !wants(&["ref"])
-                && !wants(&[])
-        );
+        assert!(!wants(&["quickfix"]) && !wants(&["refactor.rewrite.more"]) && !wants(&["ref"]) && !wants(&[]));
     }
 }

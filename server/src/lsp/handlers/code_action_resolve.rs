@@ -22,16 +22,13 @@ struct Data {
 pub(crate) async fn handle(backend: &Backend, mut action: CodeAction) -> Result<CodeAction> {
     let data = action.data.clone().unwrap_or_default();
     let Ok(data) = serde_json::from_value::<Data>(data) else {
-        return Err(Error::invalid_params(
-            "the code action is not one of this server's",
-        ));
+        return Err(Error::invalid_params("the code action is not one of this server's"));
     };
     let (snapshot, facts) = {
         let session = backend.session();
         (session.snapshot(&data.uri), session.client)
     };
-    let Some(snapshot) = snapshot.filter(|snapshot| snapshot.document.version == data.version)
-    else {
+    let Some(snapshot) = snapshot.filter(|snapshot| snapshot.document.version == data.version) else {
         return Err(Error::content_modified());
     };
     match backend.model_state() {
@@ -41,14 +38,11 @@ pub(crate) async fn handle(backend: &Backend, mut action: CodeAction) -> Result<
     }
     let cancel = CancelOnDrop::default();
     let for_engine = cancel.flag();
-    let edit = backend.worker.submit(cancel.flag(), move |engine| {
-        edit_to_fill(engine, &snapshot, data.start_byte, facts, &for_engine)
-    });
+    let edit = backend
+        .worker
+        .submit(cancel.flag(), move |engine| edit_to_fill(engine, &snapshot, data.start_byte, facts, &for_engine));
     let edit = outcome(edit.await)?;
-    let is_current = backend
-        .session()
-        .document(&data.uri)
-        .is_some_and(|open| open.document.version == data.version);
+    let is_current = backend.session().document(&data.uri).is_some_and(|open| open.document.version == data.version);
     if !is_current {
         return Err(Error::content_modified());
     }
@@ -57,9 +51,7 @@ pub(crate) async fn handle(backend: &Backend, mut action: CodeAction) -> Result<
             action.edit = Some(edit);
             Ok(action)
         }
-        Some(None) => Err(failed(
-            "the model found nothing that fits into this hole".to_owned(),
-        )),
+        Some(None) => Err(failed("the model found nothing that fits into this hole".to_owned())),
         None => Err(failed("too much was asked for at once".to_owned())),
     }
 }

@@ -4,9 +4,7 @@ use ropey::Rope;
 use serde::Deserialize;
 use serde_json::Value;
 use tower_lsp::jsonrpc::Result;
-use tower_lsp::ls_types::{
-    InlineCompletionItem, InlineCompletionList, Position, Range, TextDocumentIdentifier, Uri,
-};
+use tower_lsp::ls_types::{InlineCompletionItem, InlineCompletionList, Position, Range, TextDocumentIdentifier, Uri};
 
 use crate::lsp::backend::Backend;
 use crate::lsp::fill::{fill_at_caret, outcome};
@@ -56,10 +54,7 @@ struct Asked {
     ticket: Ticket,
 }
 
-pub(crate) async fn handle(
-    backend: &Backend,
-    params: Params,
-) -> Result<Option<InlineCompletionList>> {
+pub(crate) async fn handle(backend: &Backend, params: Params) -> Result<Option<InlineCompletionList>> {
     let uri = params.text_document.uri.clone();
     match begin(backend, &params) {
         First::Nothing => Ok(None),
@@ -67,10 +62,7 @@ pub(crate) async fn handle(
         First::Excluded(reason) => {
             tracing::warn!(uri = uri.as_str(), "{reason}");
             let status = Status::of_exclusion(reason, &backend.model_state());
-            backend
-                .client
-                .send_notification::<StatusNotification>(status)
-                .await;
+            backend.client.send_notification::<StatusNotification>(status).await;
             Ok(None)
         }
         First::Asked(asked) => ask(backend, &uri, asked).await,
@@ -104,30 +96,14 @@ fn begin(backend: &Backend, params: &Params) -> First {
     }
     let anchor = selected.is_none().then(|| Anchor::new(caret_byte));
     match session.begin(uri, anchor) {
-        Some(ticket) => First::Asked(Asked {
-            snapshot,
-            caret_byte,
-            selected,
-            is_invoked,
-            ticket,
-        }),
+        Some(ticket) => First::Asked(Asked { snapshot, caret_byte, selected, is_invoked, ticket }),
         None => First::Nothing,
     }
 }
 
 async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<InlineCompletionList>> {
-    let Asked {
-        snapshot,
-        caret_byte,
-        selected,
-        is_invoked,
-        mut ticket,
-    } = asked;
-    let candidates = if is_invoked {
-        CANDIDATES_WHEN_INVOKED
-    } else {
-        1
-    };
+    let Asked { snapshot, caret_byte, selected, is_invoked, mut ticket } = asked;
+    let candidates = if is_invoked { CANDIDATES_WHEN_INVOKED } else { 1 };
     let cancel = ticket.cancel();
     let document = snapshot.document;
     let for_engine = selected.clone();
@@ -137,14 +113,7 @@ async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<Inline
         if let Some(selected) = for_engine {
             caret_byte = selected.put_into(&mut text);
         }
-        fill_at_caret(
-            engine,
-            text,
-            document.language,
-            caret_byte,
-            candidates,
-            &cancel,
-        )
+        fill_at_caret(engine, text, document.language, caret_byte, candidates, &cancel)
     });
     let received = tokio::select! {
         // A newer request's answer is the one to give, even if this one's has come at the same time.
@@ -166,16 +135,9 @@ async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<Inline
         return Ok(None);
     };
     let items = match (selected, pending.into_anchor()) {
-        (Some(selected), _) => fills
-            .iter()
-            .filter_map(|fill| selected.item(fill, &open.document.text))
-            .collect(),
+        (Some(selected), _) => fills.iter().filter_map(|fill| selected.item(fill, &open.document.text)).collect(),
         (None, Some(anchor)) => {
-            let suggestion = open.suggestion.insert(Suggestion {
-                anchor,
-                fills,
-                is_invoked,
-            });
+            let suggestion = open.suggestion.insert(Suggestion { anchor, fills, is_invoked });
             items_of(suggestion, &open.document.text, encoding)
         }
         (None, None) => Vec::new(),
@@ -201,13 +163,8 @@ fn known_items(
 
 fn items_of(suggestion: &Suggestion, text: &Rope, encoding: Encoding) -> Vec<InlineCompletionItem> {
     let caret_byte = suggestion.anchor.caret_byte();
-    let rests = suggestion
-        .fills
-        .iter()
-        .filter_map(|fill| suggestion.anchor.rest_of(fill));
-    rests
-        .map(|rest| item_at(text, caret_byte, rest, encoding))
-        .collect()
+    let rests = suggestion.fills.iter().filter_map(|fill| suggestion.anchor.rest_of(fill));
+    rests.map(|rest| item_at(text, caret_byte, rest, encoding)).collect()
 }
 
 /// An item that puts the fill at the caret and changes nothing else.
@@ -218,15 +175,8 @@ fn items_of(suggestion: &Suggestion, text: &Rope, encoding: Encoding) -> Vec<Inl
 fn item_at(text: &Rope, caret_byte: usize, fill: &str, encoding: Encoding) -> InlineCompletionItem {
     let line_end_byte = line_end_byte(text, caret_byte);
     let is_replacing = fill.contains(['\n', '\r']) && caret_byte < line_end_byte;
-    let end_byte = if is_replacing {
-        line_end_byte
-    } else {
-        caret_byte
-    };
-    let kept = text
-        .get_byte_slice(caret_byte..end_byte)
-        .map(|kept| kept.to_string())
-        .unwrap_or_default();
+    let end_byte = if is_replacing { line_end_byte } else { caret_byte };
+    let kept = text.get_byte_slice(caret_byte..end_byte).map(|kept| kept.to_string()).unwrap_or_default();
     InlineCompletionItem {
         insert_text: format!("{fill}{kept}"),
         filter_text: is_replacing.then(|| format!("{kept}{fill}")),
@@ -261,14 +211,8 @@ mod tests {
     fn several_lines_reach_to_the_end_of_the_line() {
         let text = Rope::from_str("😀 = {  \r\nb");
         let item = item_at(&text, 8, "\r\n}", Encoding::Utf16);
-        assert_eq!(
-            item.range,
-            Some(Range::new(Position::new(0, 6), Position::new(0, 8)))
-        );
-        assert_eq!(
-            (item.insert_text.as_str(), item.filter_text.as_deref()),
-            ("\r\n}  ", Some("  \r\n}"))
-        );
+        assert_eq!(item.range, Some(Range::new(Position::new(0, 6), Position::new(0, 8))));
+        assert_eq!((item.insert_text.as_str(), item.filter_text.as_deref()), ("\r\n}  ", Some("  \r\n}")));
     }
 
     #[test]
