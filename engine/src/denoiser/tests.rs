@@ -52,7 +52,7 @@ impl Backend for Dice {
                 None => word % VOCABULARY,
                 Some(set) => settings.sets[set].nth(word as usize % settings.sets[set].len()).unwrap(),
             };
-            let entropy = if draw[2] % 3 == 0 { 1e-4 } else { draw[2] as f32 / u32::MAX as f32 };
+            let entropy = if draw[2].is_multiple_of(3) { 1e-4 } else { draw[2] as f32 / u32::MAX as f32 };
             *outcome = RowOutcome { argmax: token(draw[0]), sample: token(draw[1]), entropy, probability: 0.5 };
         }
     }
