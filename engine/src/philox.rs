@@ -42,10 +42,20 @@ pub(crate) fn gumbel(place: Place, index: u32) -> [f32; 4] {
     words(place, Purpose::Sample, index).map(gumbel_of_word)
 }
 
-fn gumbel_of_word(word: u32) -> f32 {
+/// The Gumbel number that a random word stands for; it grows with the word.
+pub(crate) fn gumbel_of_word(word: u32) -> f32 {
     // The middle of one of 2^23 equal intervals: exact in f32, and neither logarithm sees 0 or 1.
     let uniform = ((word >> 9) as f32 + 0.5) * (1.0 / 8_388_608.0);
     -(-uniform.ln()).ln()
+}
+
+/// A word below which every word's Gumbel number is less than `number`, if not the largest such word.
+pub(crate) fn least_word_with_gumbel(number: f32) -> u32 {
+    // The inverse of the above, a little lower than exact, by more than both roundings.
+    let uniform = (-(-f64::from(number - 1e-3)).exp()).exp();
+    let interval = (uniform * 8_388_608.0 - 2.0).max(0.0);
+    // A cast takes what is too large, or not a number, to where it does no harm.
+    (interval as u32).min((1 << 23) - 1) << 9
 }
 
 /// A token below `vocabulary`, uniformly but for a bias below 2^-32 * vocabulary.
@@ -99,6 +109,20 @@ mod tests {
         for word in [0_u32, u32::MAX] {
             let number = gumbel_of_word(word);
             assert!(number.is_finite() && number <= GUMBEL_MAX, "{word}: {number}");
+        }
+    }
+
+    #[test]
+    fn no_word_below_the_least_has_a_gumbel_number_that_large() {
+        for step in -300..1800 {
+            let number = step as f32 / 100.0;
+            let least = least_word_with_gumbel(number);
+            if least > 0 {
+                assert!(gumbel_of_word(least - 1) < number, "{number}");
+            }
+        }
+        for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(gumbel_of_word(least_word_with_gumbel(number)).is_finite());
         }
     }
 

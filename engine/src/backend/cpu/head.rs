@@ -4,7 +4,7 @@ use rayon::prelude::{IndexedParallelIterator, IntoParallelRefIterator, ParallelI
 
 use crate::backend::{RowOutcome, SampleNoise, SampleRow, SampleSettings};
 use crate::canvas::TokenSet;
-use crate::philox::{self, GUMBEL_MAX, Place};
+use crate::philox::{self, GUMBEL_MAX, Place, Purpose};
 
 use super::feed_forward::{activate, norm_rows};
 use super::matmul::matmul;
@@ -169,20 +169,26 @@ fn sample_tape(tempered: &[f32], noise: &[f32]) -> usize {
 
 /// The token with the largest sum of tempered logit and Gumbel noise; ties go to the lowest.
 ///
-/// Noise has a largest value, so the many tokens that could not win even with it are never drawn for.
+/// Noise has a largest value, so tokens that could not win even with it are never drawn for; and of what is drawn, only
+/// words that could beat the best so far are turned into noise, which takes two logarithms.
 fn sample_philox(tempered: &[f32], argmax: usize, place: Place) -> usize {
-    let noise_of = |token: usize| philox::gumbel(place, (token / 4) as u32)[token % 4];
-    let mut best = (argmax, tempered[argmax] + noise_of(argmax));
+    let max = tempered[argmax];
+    let mut best = (argmax, max + philox::gumbel(place, (argmax / 4) as u32)[argmax % 4]);
+    let mut least_word = philox::least_word_with_gumbel(best.1 - max);
     for (group, logits) in tempered.chunks(4).enumerate() {
         let threshold = best.1 - GUMBEL_MAX;
         if !logits.iter().any(|logit| *logit >= threshold) {
             continue;
         }
-        let noise = philox::gumbel(place, group as u32);
-        for (index, (logit, noise)) in logits.iter().zip(noise).enumerate() {
-            let (token, value) = (group * 4 + index, logit + noise);
+        let words = philox::words(place, Purpose::Sample, group as u32);
+        for (index, (logit, word)) in logits.iter().zip(words).enumerate() {
+            if word < least_word {
+                continue;
+            }
+            let (token, value) = (group * 4 + index, logit + philox::gumbel_of_word(word));
             if value > best.1 || (value == best.1 && token < best.0) {
                 best = (token, value);
+                least_word = philox::least_word_with_gumbel(best.1 - max);
             }
         }
     }
@@ -200,9 +206,8 @@ mod tests {
         for row in 0..200 {
             let place = Place { row, ..PLACE };
             let scale = 1.0 + row as f32 / 4.0;
-            let logits: Vec<f32> = (0..1003)
-                .map(|token| philox::words(place, philox::Purpose::Start, token)[0] as f32 / 4e9 * scale)
-                .collect();
+            let logits: Vec<f32> =
+                (0..1003).map(|token| philox::words(place, Purpose::Start, token)[0] as f32 / 4e9 * scale).collect();
             let noise: Vec<f32> = (0..251).flat_map(|group| philox::gumbel(place, group)).collect();
             assert_eq!(
                 sample_philox(&logits, vector::argmax(&logits).0, place),

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::weights::Weights;
 
 /// Query rows that one attention task takes.
-pub(crate) const ATTENTION_ROWS: usize = 32;
+pub(crate) const ATTENTION_ROWS: usize = 64;
 
 /// Room for the activations of a number of packed rows.
 pub(crate) struct Workspace {
