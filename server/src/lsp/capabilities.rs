@@ -22,6 +22,9 @@ pub(crate) struct ClientFacts {
     pub(crate) knows_disabled_actions: bool,
     /// It takes edits that name the document's version.
     pub(crate) versioned_edits: bool,
+    /// It splits an inserted text at line feeds alone, and ends the lines as the document does. Neovim, which leaves
+    /// the carriage return of anything else in the document.
+    pub(crate) joins_with_line_feeds: bool,
     /// It shows progress that the server begins.
     pub(crate) shows_progress: bool,
 }
@@ -50,12 +53,17 @@ impl ClientFacts {
                 .is_some_and(|code_action| code_action.code_action_literal_support.is_some()),
             resolves_edits,
             knows_disabled_actions: code_action.is_some_and(|code_action| code_action.disabled_support == Some(true)),
+            // Resource operations stand among the document changes, so that a client with one has the other: Neovim
+            // announces only them.
             versioned_edits: capabilities
                 .workspace
                 .as_ref()
                 .and_then(|workspace| workspace.workspace_edit.as_ref())
-                .and_then(|workspace_edit| workspace_edit.document_changes)
-                .unwrap_or(false),
+                .is_some_and(|edit| {
+                    edit.document_changes == Some(true)
+                        || edit.resource_operations.as_ref().is_some_and(|all| !all.is_empty())
+                }),
+            joins_with_line_feeds: params.client_info.as_ref().is_some_and(|client| client.name == "Neovim"),
             shows_progress: capabilities.window.as_ref().and_then(|window| window.work_done_progress).unwrap_or(false),
         }
     }

@@ -55,6 +55,12 @@ struct Asked {
 }
 
 pub(crate) async fn handle(backend: &Backend, params: Params) -> Result<Option<InlineCompletionList>> {
+    let answer = answer(backend, params).await?;
+    let joins_with_line_feeds = backend.session().client.joins_with_line_feeds;
+    Ok(answer.map(|list| if joins_with_line_feeds { with_line_feeds(list) } else { list }))
+}
+
+async fn answer(backend: &Backend, params: Params) -> Result<Option<InlineCompletionList>> {
     let uri = params.text_document.uri.clone();
     match begin(backend, &params) {
         First::Nothing => Ok(None),
@@ -142,7 +148,18 @@ async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<Inline
         }
         (None, None) => Vec::new(),
     };
-    Ok((!items.is_empty()).then_some(InlineCompletionList { items }))
+    // An empty list rather than null: it also takes away what an editor may still show from before.
+    Ok(Some(InlineCompletionList { items }))
+}
+
+/// The items for an editor that keeps its documents' lines apart and joins them itself.
+fn with_line_feeds(mut list: InlineCompletionList) -> InlineCompletionList {
+    let convert = |text: &mut String| *text = text.replace("\r\n", "\n").replace('\r', "\n");
+    for item in &mut list.items {
+        convert(&mut item.insert_text);
+        item.filter_text.iter_mut().for_each(convert);
+    }
+    list
 }
 
 /// The items of the last answer, if the caret stands where typing their beginning has led.
@@ -194,7 +211,9 @@ mod tests {
     use ropey::Rope;
     use tower_lsp::ls_types::{Position, Range};
 
-    use super::item_at;
+    use tower_lsp::ls_types::InlineCompletionList;
+
+    use super::{item_at, with_line_feeds};
     use crate::lsp::positions::Encoding;
 
     #[test]
@@ -213,6 +232,14 @@ mod tests {
         let item = item_at(&text, 8, "\r\n}", Encoding::Utf16);
         assert_eq!(item.range, Some(Range::new(Position::new(0, 6), Position::new(0, 8))));
         assert_eq!((item.insert_text.as_str(), item.filter_text.as_deref()), ("\r\n}  ", Some("  \r\n}")));
+    }
+
+    #[test]
+    fn line_ends_become_line_feeds_where_the_editor_joins_lines_itself() {
+        let item = item_at(&Rope::from_str("a = { \r\nb"), 5, "\r\n}", Encoding::Utf8);
+        let list = with_line_feeds(InlineCompletionList { items: vec![item] });
+        assert_eq!(list.items[0].insert_text, "\n} ");
+        assert_eq!(list.items[0].filter_text.as_deref(), Some(" \n}"));
     }
 
     #[test]
