@@ -63,6 +63,16 @@ pub(crate) enum Row {
     },
 }
 
+impl Row {
+    /// Which of the run's token sets may stand here; `None` where all tokens may, or where one is pinned.
+    pub(crate) fn allowed(self) -> Option<usize> {
+        match self {
+            Self::Hole { allowed } => allowed,
+            Self::Pinned(_) => None,
+        }
+    }
+}
+
 /// A canvas: its rows, and the token that stands in each now.
 #[derive(Clone, Debug)]
 pub(crate) struct Canvas {

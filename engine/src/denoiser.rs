@@ -1,7 +1,7 @@
 //! Whole denoising runs: canvases in, settled canvases out.
 
 use crate::backend::{Backend, RowOutcome, SampleNoise, SampleRow, SampleSettings, Segment, denoise};
-use crate::canvas::{Canvas, Row, TokenSet};
+use crate::canvas::{Canvas, TokenSet};
 use crate::philox::{self, Place, Purpose};
 use crate::sampler::{Schedule, Stopping, accept};
 use crate::{Cancel, Error};
@@ -180,10 +180,7 @@ impl<B: Backend> Run<'_, B> {
             let token = if state.accepted[index] {
                 state.outcomes[index].sample
             } else {
-                let allowed = match state.job.canvas.row(*row) {
-                    Row::Hole { allowed } => allowed.map(|set| &self.sets[set]),
-                    Row::Pinned(_) => None,
-                };
+                let allowed = state.job.canvas.row(*row).allowed().map(|set| &self.sets[set]);
                 self.noise.renoise(state.job.place(step, *row), allowed)
             };
             state.job.canvas.set(*row, token);
@@ -290,10 +287,7 @@ impl Pass {
             self.soft_targets.extend(state.hole_rows.iter().take(left).map(|row| Some(first + row)));
             self.soft_left[index] = state.hole_rows.len();
             for row in &state.hole_rows {
-                let allowed = match state.job.canvas.row(*row) {
-                    Row::Hole { allowed } => allowed,
-                    Row::Pinned(_) => None,
-                };
+                let allowed = state.job.canvas.row(*row).allowed();
                 self.rows.push(SampleRow { row: first + row, allowed, place: state.job.place(step, *row) });
             }
         }

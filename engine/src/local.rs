@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::backend::cpu::CpuBackend;
 use crate::backend::{Backend, ENCODE_ROWS};
-use crate::canvas::{Canvas, Row, TokenSet};
+use crate::canvas::{Canvas, TokenSet};
 use crate::checkpoint::{Checkpoint, Noise};
 use crate::conformance::schedule;
 use crate::denoiser::{CanvasJob, NoiseKind, Run, SeededNoise, StepReport};
@@ -240,10 +240,7 @@ impl<B: Backend> Engine<B> {
 
     fn job(&self, seed: u64, candidate: u32, layout: &Layout) -> CanvasJob {
         let canvas = Canvas::new(layout.canvas.clone(), |row| {
-            let allowed = match layout.canvas[row] {
-                Row::Hole { allowed } => allowed.map(|set| &self.sets[set]),
-                Row::Pinned(_) => None,
-            };
+            let allowed = layout.canvas[row].allowed().map(|set| &self.sets[set]);
             self.noise.start(Place { seed, candidate, step: 0, row: row as u32 }, allowed)
         });
         CanvasJob { canvas, prompt: 0, seed, candidate }
