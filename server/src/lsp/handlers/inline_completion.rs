@@ -140,6 +140,7 @@ async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<Inline
     let Some(pending) = open.pending.take_if(|pending| pending.is_of(&ticket)) else {
         return Ok(None);
     };
+    let found_nothing = fills.is_empty();
     let items = match (selected, pending.into_anchor()) {
         (Some(selected), _) => fills.iter().filter_map(|fill| selected.item(fill, &open.document.text)).collect(),
         (None, Some(anchor)) => {
@@ -148,8 +149,9 @@ async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<Inline
         }
         (None, None) => Vec::new(),
     };
-    // An empty list rather than null: it also takes away what an editor may still show from before.
-    Ok(Some(InlineCompletionList { items }))
+    // Where there is nothing to say, an empty list also takes away what an editor may still show from before; null is
+    // for an answer that what was typed meanwhile has outrun.
+    Ok((found_nothing || !items.is_empty()).then_some(InlineCompletionList { items }))
 }
 
 /// The items for an editor that keeps its documents' lines apart and joins them itself.
