@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::backend::cpu::CpuBackend;
 use crate::backend::{Backend, SampleNoise, Segment, denoise, encode};
 use crate::canvas::{Canvas, Row, TokenSet};
-use crate::checkpoint::{Checkpoint, GenerationConfig};
+use crate::checkpoint::Checkpoint;
 use crate::denoiser::{CanvasJob, NoiseSource, Run};
 use crate::philox::Place;
 use crate::sampler::Schedule;
@@ -88,7 +88,7 @@ fn run_tape(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Res
         canvas.hole_rows().flat_map(|row| logits[row * vocabulary..][..vocabulary].iter().copied()).collect()
     });
     let tape = Tape { rows, vocabulary, gumbel: &input.gumbel, renoise: &input.renoise };
-    let schedule = schedule(&checkpoint.generation, input.steps);
+    let schedule = Schedule::new(&checkpoint.generation, input.steps);
     let run = Run {
         backend,
         layers,
@@ -102,18 +102,6 @@ fn run_tape(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Res
     let job = CanvasJob { canvas, prompt: 0, seed: 0, candidate: 0 };
     let denoised = run.run(vec![job], &mut workspace, &cancel, &mut |report| trace.record(&report))?;
     Ok(Output::Trace(trace, denoised[0].steps))
-}
-
-/// The checkpoint's schedule, with another step limit.
-pub(crate) fn schedule(generation: &GenerationConfig, step_limit: usize) -> Schedule {
-    Schedule {
-        step_limit,
-        entropy_bound: generation.entropy_bound,
-        t_min: generation.t_min,
-        t_max: generation.t_max,
-        stability_threshold: generation.stability_threshold,
-        confidence_threshold: generation.confidence_threshold,
-    }
 }
 
 /// Recorded noise.

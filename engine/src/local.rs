@@ -12,7 +12,6 @@ use crate::backend::cpu::CpuBackend;
 use crate::backend::{Backend, ENCODE_ROWS};
 use crate::canvas::{Canvas, TokenSet};
 use crate::checkpoint::{Checkpoint, Noise};
-use crate::conformance::schedule;
 use crate::denoiser::{CanvasJob, NoiseKind, Run, SeededNoise, StepReport};
 use crate::philox::Place;
 use crate::prompt::{self, Budget, Layout, LineEnd, Markers};
@@ -158,7 +157,7 @@ impl<B: Backend> Engine<B> {
                 prompt_tokens: PROMPT_TOKENS.min(config.max_positions),
                 canvas_rows: config.canvas_length,
             },
-            schedule: schedule(&checkpoint.generation, checkpoint.generation.max_denoising_steps),
+            schedule: Schedule::new(&checkpoint.generation, checkpoint.generation.max_denoising_steps),
             noise: SeededNoise {
                 kind: match config.lacuna.noise {
                     Noise::Uniform => NoiseKind::Uniform,

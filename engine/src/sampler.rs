@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::checkpoint::GenerationConfig;
+
 /// The numbers that govern a denoising run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Schedule {
@@ -18,6 +20,18 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
+    /// The checkpoint's schedule, with this step limit.
+    pub(crate) fn new(generation: &GenerationConfig, step_limit: usize) -> Self {
+        Self {
+            step_limit,
+            entropy_bound: generation.entropy_bound,
+            t_min: generation.t_min,
+            t_max: generation.t_max,
+            stability_threshold: generation.stability_threshold,
+            confidence_threshold: generation.confidence_threshold,
+        }
+    }
+
     /// The temperature of step `step`, counted from 0: from nearly `t_max` down to just above `t_min`.
     pub(crate) fn temperature(&self, step: usize) -> f32 {
         let remaining = (self.step_limit - step) as f32;

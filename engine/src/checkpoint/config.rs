@@ -8,9 +8,7 @@ use super::layers::{LayerConfig, read_layers};
 use super::object::Object;
 use super::tensors::Dtype;
 use crate::Error;
-
-/// The layout of text around a hole that this engine implements.
-const LAYOUT_VERSION: usize = 1;
+use crate::prompt::LAYOUT_VERSION;
 
 /// More parameters than this are taken for a damaged file.
 const PARAMETER_LIMIT: u128 = 1 << 44;
@@ -259,7 +257,7 @@ fn read_lacuna(mut object: Object, vocabulary: usize) -> Result<LacunaConfig, Er
         return Err(object.refuse("lacuna.delete_token_id and lacuna.mask_token_id are the same"));
     }
     let layout_version = match object.optional_size("layout_version", 0)? {
-        Some(LAYOUT_VERSION) => Some(LAYOUT_VERSION as u32),
+        Some(version) if version == LAYOUT_VERSION as usize => Some(LAYOUT_VERSION),
         Some(other) => return Err(object.unsupported("layout_version", &json!(other))),
         None => None,
     };
