@@ -43,8 +43,23 @@ pub struct Hole {
     pub byte_range: Range<usize>,
     /// How far the fill may go.
     pub extent: Extent,
-    /// At most this many tokens of text; the engine's own limit where it is `None` or larger.
+    /// At most this many tokens of text; the engine's own limit where it is `None` or larger. Without meaning where
+    /// there are choices.
     pub max_tokens: Option<usize>,
+    /// Where there are any, the fill is exactly one of these strings, whatever `extent` says; they are different from
+    /// each other, one of them may be empty, and they may have line ends of any kind. Where there are none, the hole
+    /// is free.
+    pub choices: Vec<String>,
+    /// Holes of the same group are decided together: each takes the choice at the same index, so that an opening and
+    /// a closing mark agree. All of them have equally many choices, at least one.
+    pub group: Option<u32>,
+}
+
+impl Hole {
+    /// A free hole of the engine's own size.
+    pub fn new(byte_range: Range<usize>, extent: Extent) -> Self {
+        Self { byte_range, extent, max_tokens: None, choices: Vec::new(), group: None }
+    }
 }
 
 /// How far a fill may go.
@@ -84,14 +99,26 @@ pub struct Infill {
 /// One way of filling all holes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    /// One text a hole, in the request's order, with the document's own line ends.
+    /// One text a hole, in the request's order: one of the hole's choices as it was given, else text with the
+    /// document's own line ends.
     pub fills: Vec<String>,
+    /// What was chosen, one entry a hole, in the request's order; `None` for a free hole.
+    pub choices: Vec<Option<Choice>>,
     /// The geometric mean of the probabilities of the fill's tokens after the last step, in 0..=1.
     pub confidence: f32,
     /// Tokens of text in all holes.
     pub tokens: usize,
     /// Denoising steps taken.
     pub steps: usize,
+}
+
+/// Which of a hole's choices the engine took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    /// Its index among the hole's choices.
+    pub index: usize,
+    /// Its share, in 0..=1, of the scores of all the hole's choices; holes of one group have the same.
+    pub probability: f32,
 }
 
 /// How much of the prompt had to be encoded.

@@ -29,7 +29,7 @@ mod tokenizer;
 pub use cancel::Cancel;
 pub use error::Error;
 pub use infiller::{
-    Candidate, Description, Device, Extent, Hole, Infill, InfillRequest, Infiller, Language, ModelSource, Piece,
-    PromptUse, Step, Timings,
+    Candidate, Choice, Description, Device, Extent, Hole, Infill, InfillRequest, Infiller, Language, ModelSource,
+    Piece, PromptUse, Step, Timings,
 };
 pub use local::{LocalInfiller, LocalOptions, cuda_devices};

@@ -183,6 +183,9 @@ impl<B: Backend> Engine<B> {
         on_step: &mut dyn FnMut(Step<'_>),
     ) -> Result<Infill, Error> {
         prompt::check_holes(request)?;
+        if request.holes.iter().any(|hole| !hole.choices.is_empty()) {
+            return Err(Error::Request("this engine cannot choose for a hole yet".to_owned()));
+        }
         let candidates = request.candidates.clamp(1, CANDIDATES_LIMIT);
         // A panic of an earlier request may have left a prompt half encoded.
         let mut state = self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {

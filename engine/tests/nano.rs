@@ -27,7 +27,7 @@ fn open(threads: Option<usize>) -> LocalInfiller {
 /// A request whose hole is where `$0` stands.
 fn request(text: &str, language: Language, extent: Extent) -> InfillRequest {
     let caret = text.find("$0").unwrap();
-    let hole = Hole { byte_range: caret..caret, extent, max_tokens: None };
+    let hole = Hole::new(caret..caret, extent);
     InfillRequest { text: text.replace("$0", ""), language, holes: vec![hole], seed: 7, candidates: 1 }
 }
 
@@ -68,7 +68,7 @@ fn what_was_asked_before_changes_no_answer() {
     let engine = open(None);
     let text = RUST.repeat(6).replace("$0", "");
     let at = |caret: usize| {
-        let hole = Hole { byte_range: caret..caret, extent: Extent::Line, max_tokens: None };
+        let hole = Hole::new(caret..caret, Extent::Line);
         InfillRequest { text: text.clone(), language: Language::Rust, holes: vec![hole], seed: 1, candidates: 1 }
     };
     let carets: Vec<usize> = text.match_indices('{').map(|(caret, _)| caret + 1).collect();
@@ -159,7 +159,7 @@ fn several_holes_share_a_canvas() {
     let holes: Vec<Hole> = text
         .match_indices("return ")
         .map(|(start, found)| start + found.len())
-        .map(|caret| Hole { byte_range: caret..caret, extent: Extent::Line, max_tokens: Some(12) })
+        .map(|caret| Hole { max_tokens: Some(12), ..Hole::new(caret..caret, Extent::Line) })
         .collect();
     let request = InfillRequest { text: text.to_owned(), language: Language::Python, holes, seed: 3, candidates: 1 };
     assert_eq!(fill(&open(None), &request).candidates[0].fills.len(), 2);
@@ -168,7 +168,7 @@ fn several_holes_share_a_canvas() {
 #[test]
 fn holes_that_make_no_sense_are_refused() {
     let engine = open(None);
-    let hole = |start: usize, end: usize| Hole { byte_range: start..end, extent: Extent::Line, max_tokens: None };
+    let hole = |start: usize, end: usize| Hole::new(start..end, Extent::Line);
     let text = "let s = \"é\";\n".repeat(400);
     for holes in [
         vec![],

@@ -7,10 +7,12 @@ mod hole;
 mod language;
 pub(crate) mod lines;
 mod placeholders;
+mod tree;
 
 pub use hole::{FoundHole, HoleKind, find_hole, hole_of_range};
 pub use language::{language_of, language_of_id, parse};
 pub use placeholders::{Placeholder, find_placeholders};
+pub use tree::SyntaxTree;
 
 pub(crate) use language::grammar;
 

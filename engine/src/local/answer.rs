@@ -42,7 +42,7 @@ impl Reader<'_> {
             counted += decided;
         }
         let confidence = (log_sum / counted.max(1) as f64).exp() as f32;
-        Candidate { fills, confidence, tokens, steps: canvas.steps }
+        Candidate { choices: vec![None; fills.len()], fills, confidence, tokens, steps: canvas.steps }
     }
 
     /// The tokens' bytes up to the first that are no UTF-8: an invented replacement character helps nobody.

@@ -149,7 +149,7 @@ fn try_fill(infiller: &dyn Infiller, seed: u64) -> Result<Trial, Error> {
     let request = InfillRequest {
         text: TRIAL_TEXT.to_owned(),
         language: Language::Python,
-        holes: vec![Hole { byte_range: end..end, extent: Extent::Line, max_tokens: Some(16) }],
+        holes: vec![Hole { max_tokens: Some(16), ..Hole::new(end..end, Extent::Line) }],
         seed,
         candidates: 1,
     };

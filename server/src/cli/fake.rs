@@ -30,8 +30,13 @@ impl Infiller for Fake {
             // Another candidate's draft, at the same time.
             on_step(Step { index: index + 1, limit: 32, candidate: 1, holes: &[vec![piece("other", true, 1.0)]] });
         }
-        let candidate =
-            |fill: &&str| Candidate { fills: vec![(*fill).to_owned()], confidence: 0.75, tokens: 3, steps: 5 };
+        let candidate = |fill: &&str| Candidate {
+            fills: vec![(*fill).to_owned()],
+            choices: vec![None],
+            confidence: 0.75,
+            tokens: 3,
+            steps: 5,
+        };
         let candidates: Vec<_> = self.fills.iter().map(candidate).collect();
         if candidates.is_empty() {
             return Err(Error::Cancelled);

@@ -121,7 +121,7 @@ impl FillArguments {
             ExtentChoice::Line => Extent::Line,
             ExtentChoice::Block => Extent::Block,
         };
-        Ok(Hole { byte_range: found.byte_range, extent, max_tokens: None })
+        Ok(Hole::new(found.byte_range, extent))
     }
 }
 

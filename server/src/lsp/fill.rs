@@ -37,7 +37,7 @@ pub(crate) fn fill(
     candidates: usize,
     cancel: &Cancel,
 ) -> Result<Vec<String>, Error> {
-    let hole = Hole { byte_range: byte_range.clone(), extent, max_tokens: None };
+    let hole = Hole::new(byte_range.clone(), extent);
     let request = InfillRequest { text, language, holes: vec![hole], seed: SEED, candidates };
     let infill = engine.infill(&request, cancel, &mut |_| {})?;
     let (before, after) = (&request.text[..byte_range.start], &request.text[byte_range.end..]);

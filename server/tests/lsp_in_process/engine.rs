@@ -95,7 +95,9 @@ impl Infiller for FakeEngine {
 }
 
 fn infill(fills: Vec<String>) -> Infill {
-    let candidates =
-        fills.into_iter().map(|fill| Candidate { fills: vec![fill], confidence: 1.0, tokens: 1, steps: 1 }).collect();
+    let candidates = fills
+        .into_iter()
+        .map(|fill| Candidate { fills: vec![fill], choices: vec![None], confidence: 1.0, tokens: 1, steps: 1 })
+        .collect();
     Infill { candidates, prompt: PromptUse::default(), timings: Timings::default() }
 }

@@ -28,7 +28,7 @@ impl Written {
 }
 
 fn request(text: &str, at: usize) -> InfillRequest {
-    let hole = Hole { byte_range: at..at, extent: Extent::Line, max_tokens: None };
+    let hole = Hole::new(at..at, Extent::Line);
     InfillRequest { text: text.to_owned(), language: Language::Rust, holes: vec![hole], seed: 0, candidates: 1 }
 }
 
