@@ -77,23 +77,37 @@ impl SyntaxTree {
     ///
     /// What can be kept of the last tree is kept. Where the budget runs out, the last tree stays, moved along with
     /// the edits, and a further call without an edit in between goes on from where this one stopped.
+    ///
+    /// Around errors, what the parser makes of a text may depend on the tree that it began with. A tree with errors
+    /// is therefore parsed anew, as far as the budget allows: where it doesn't, the tree is current all the same, but
+    /// its errors may be other ones than those of a fresh parse.
     pub fn reparse(&mut self, text: &Rope, budget: Duration) -> bool {
         if self.bytes != text.len_bytes() {
             self.forget();
             (self.newlines, self.bytes) = (count_newlines(text.slice(..)), text.len_bytes());
         }
-        if !self.is_current {
-            let start = Instant::now();
-            let mut out_of_time =
-                |_: &_| if start.elapsed() > budget { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            let options = ParseOptions::new().progress_callback(&mut out_of_time);
-            let mut read = |byte, _| bytes_from(text, byte);
-            if let Some(tree) = self.parser.parse_with_options(&mut read, self.tree.as_ref(), Some(options)) {
-                self.tree = Some(tree);
-                self.is_current = true;
-            }
+        if self.is_current {
+            return true;
         }
-        self.is_current
+        let start = Instant::now();
+        let Some(tree) = self.parse(text, self.tree.clone(), start, budget) else {
+            return false;
+        };
+        let depends_on_last = self.tree.is_some() && tree.root_node().has_error();
+        let anew = if depends_on_last { self.parse(text, None, start, budget) } else { None };
+        self.parser.reset();
+        self.tree = Some(anew.unwrap_or(tree));
+        self.is_current = true;
+        true
+    }
+
+    /// The text's tree, or `None` where the budget ran out: the next parse of the same text then goes on.
+    fn parse(&mut self, text: &Rope, last: Option<Tree>, start: Instant, budget: Duration) -> Option<Tree> {
+        let mut out_of_time =
+            |_: &_| if start.elapsed() > budget { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let options = ParseOptions::new().progress_callback(&mut out_of_time);
+        let mut read = |byte, _| bytes_from(text, byte);
+        self.parser.parse_with_options(&mut read, last.as_ref(), Some(options))
     }
 
     /// The newest tree. Its ranges fit the text after all edits; its nodes, only if it [is current](Self::is_current).
