@@ -8,6 +8,8 @@
 //! - No user's text makes this panic.
 
 pub mod cli;
+pub mod exclusion;
 pub mod lsp;
 pub mod postprocess;
+pub mod settings;
 pub mod syntax;
