@@ -101,7 +101,8 @@ fn every_sample_has_its_hole() {
     let commands: Vec<_> = readme.lines().filter_map(|line| line.strip_prefix("    lacuna ")).collect();
     assert!(commands.len() >= 4, "{readme}");
     for line in commands {
-        let arguments: Vec<_> = line.split(' ').chain(["--json"]).collect();
+        // Where the hole is does not depend on whether the model's fill fits.
+        let arguments: Vec<_> = line.split(' ').chain(["--json", "--raw"]).collect();
         let output = command(&samples, &arguments).output().unwrap();
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
         let object: Value = serde_json::from_slice(&output.stdout).unwrap();

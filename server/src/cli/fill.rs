@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use lacuna_engine::{
     Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalInfiller, LocalOptions,
 };
@@ -16,6 +16,7 @@ use lacuna_engine::{
 use super::document;
 use super::options::EngineOptions;
 use super::position::{Position, byte_offset_of, position_of};
+use super::terminal_text::printable;
 use super::watch::{self, Screen};
 use crate::postprocess::{self, Change, Surroundings};
 use crate::syntax::{find_hole, hole_of_range, language_of, parse};
@@ -160,8 +161,11 @@ impl Answer<'_> {
             Err(Error::Cancelled) => return Ok(ExitCode::from(watch::INTERRUPTED)),
             Err(error) => return Err(error.into()),
         };
-        let fitted = self.fit(infill.candidates);
-        let best = fitted.first().context("the engine gave no fill")?;
+        let (fitted, rejected) = self.fit(infill.candidates);
+        let Some(best) = fitted.first() else {
+            let rejection = rejected.first().context("the engine gave no fill")?;
+            bail!("no fill fits the text around the hole: {}", printable(&rejection.reason));
+        };
         let was_shown = screen.is_some();
         if let Some(mut screen) = screen {
             // Not the time that the drafts stayed on the screen.
@@ -176,6 +180,7 @@ impl Answer<'_> {
                 start: position_of(&self.request.text, byte_range.start),
                 end: position_of(&self.request.text, byte_range.end),
                 candidates: fitted.iter().map(CandidateReport::from).collect(),
+                rejected: &rejected,
                 model: &description.model,
                 device: &description.device,
                 timings_ms: TimingsMs {
@@ -192,13 +197,14 @@ impl Answer<'_> {
         }
         out.flush()?;
         if self.arguments.verbose {
-            output::write_changes(&mut std::io::stderr(), &fitted)?;
+            output::write_changes(&mut std::io::stderr(), &fitted, &rejected)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Makes each candidate fit the text around the hole, and leaves out what has thereby become the same.
-    fn fit(&self, candidates: Vec<Candidate>) -> Vec<Fitted> {
+    /// Makes each candidate fit the text around the hole, leaves out what has thereby become the same, and says why
+    /// others do not fit.
+    fn fit(&self, candidates: Vec<Candidate>) -> (Vec<Fitted>, Vec<Change>) {
         let hole = &self.request.holes[0];
         let around = Surroundings {
             before: &self.request.text[..hole.byte_range.start],
@@ -206,11 +212,15 @@ impl Answer<'_> {
             extent: hole.extent,
             language: self.request.language,
         };
-        let mut all: Vec<Fitted> = Vec::new();
+        let (mut all, mut rejected): (Vec<Fitted>, _) = (Vec::new(), Vec::new());
         for mut candidate in candidates {
             let mut changes = Vec::new();
             if !self.arguments.raw {
                 let processed = postprocess::process(&candidate.fills[0], &around);
+                if let Some(rejection) = processed.rejected {
+                    rejected.push(rejection);
+                    continue;
+                }
                 candidate.fills[0] = processed.text;
                 changes = processed.changes;
             }
@@ -218,7 +228,7 @@ impl Answer<'_> {
                 all.push(Fitted { candidate, changes });
             }
         }
-        all
+        (all, rejected)
     }
 }
 

@@ -3,10 +3,10 @@ use std::path::Path;
 use lacuna_engine::{Extent, Language};
 use proptest::prelude::*;
 
-use super::{Surroundings, process};
+use super::{Filter, Options, Surroundings, process, process_with};
 
 /// A case is a file of four parts, each behind a line that begins with `===`: `=== LANGUAGE EXTENT` and the text
-/// with its caret `$0`, the fill, the fill as it should be, and the filters that should have changed it. A part ends
+/// with its caret `$0`, the fill, the fill as it should be, and the filters that should have cut or rejected it. A part ends
 /// before the line end that the next `===` stands behind.
 #[test]
 fn golden_cases() {
@@ -31,7 +31,8 @@ fn golden_cases() {
         let (before, after) = text.split_once("$0").unwrap();
         let processed = process(&part(fill).1, &Surroundings { before, after, extent, language });
         assert_eq!(processed.text, part(expected).1, "{}: {:?}", path.display(), processed.changes);
-        let changed: Vec<_> = processed.changes.iter().map(|change| format!("{:?}", change.filter)).collect();
+        let mut changed: Vec<_> = processed.changes.iter().map(|change| format!("{:?}", change.filter)).collect();
+        changed.extend(processed.rejected.map(|change| format!("rejected by {:?}", change.filter)));
         assert_eq!(changed.join(" "), part(filters).1, "{}", path.display());
     }
 }
@@ -44,6 +45,18 @@ fn line_ends_of_other_systems() {
     assert_eq!(process("a();\r\n    next();", "{\r\n    ", "\r\n    next();\r\n}"), "a();");
     assert_eq!(process("a();\r\n}\r\nfn g() {", "fn f() {\r\n    ", ""), "a();");
     assert_eq!(process("next();", "{\r    ", "\r    next();\r}"), "");
+}
+
+#[test]
+fn a_filter_that_is_off_does_nothing() {
+    let around = Surroundings { before: "let a = (", after: ");\n", extent: Extent::Line, language: Language::Rust };
+    let options = Options { off: vec![Filter::Overlap, Filter::Closers, Filter::Syntax], min_confidence: 0.5 };
+    assert_eq!(process_with("b);", Some(0.5), &around, &options).text, "b);");
+    let rejected = process_with("b", Some(0.25), &around, &options).rejected.unwrap();
+    assert_eq!(rejected.filter, Filter::Confidence);
+    assert_eq!(rejected.reason, "The confidence of 0.25 is below 0.50.");
+    let options = Options { off: vec![Filter::Confidence], min_confidence: 0.5 };
+    assert_eq!(process_with("b", Some(0.25), &around, &options).text, "b");
 }
 
 fn code() -> impl Strategy<Value = String> {
@@ -63,6 +76,7 @@ proptest! {
         };
         let processed = process(&fill, &around);
         prop_assert!(fill.starts_with(&processed.text));
-        prop_assert_eq!(processed.changes.is_empty(), processed.text == fill);
+        prop_assert!(processed.rejected.is_none() || processed.text.is_empty());
+        prop_assert_eq!(processed.changes.is_empty() && processed.rejected.is_none(), processed.text == fill && !fill.trim().is_empty());
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Fitted;
 use crate::cli::position::Position;
 use crate::cli::terminal_text::printable;
+use crate::postprocess::Change;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -17,6 +18,8 @@ pub(super) struct Report<'a> {
     /// Where it ends.
     pub(super) end: Position,
     pub(super) candidates: Vec<CandidateReport<'a>>,
+    /// Why other candidates are left out.
+    pub(super) rejected: &'a [Change],
     pub(super) model: &'a str,
     pub(super) device: &'a str,
     pub(super) timings_ms: TimingsMs,
@@ -28,6 +31,8 @@ pub(super) struct CandidateReport<'a> {
     confidence: f32,
     tokens: usize,
     steps: usize,
+    /// What was cut to make it fit.
+    changes: &'a [Change],
 }
 
 /// Milliseconds by stage.
@@ -44,7 +49,7 @@ impl<'a> From<&'a Fitted> for CandidateReport<'a> {
     fn from(fitted: &'a Fitted) -> Self {
         let candidate = &fitted.candidate;
         let (confidence, tokens, steps) = (candidate.confidence, candidate.tokens, candidate.steps);
-        Self { text: fitted.text(), confidence, tokens, steps }
+        Self { text: fitted.text(), confidence, tokens, steps, changes: &fitted.changes }
     }
 }
 
@@ -66,12 +71,15 @@ pub(super) fn write_fills(out: &mut dyn Write, fitted: &[Fitted], skip: usize, i
     Ok(())
 }
 
-/// Writes what was changed in the fills, a line a change.
-pub(super) fn write_changes(out: &mut dyn Write, fitted: &[Fitted]) -> io::Result<()> {
+/// Writes what was changed in the fills, a line a change, and why others are left out.
+pub(super) fn write_changes(out: &mut dyn Write, fitted: &[Fitted], rejected: &[Change]) -> io::Result<()> {
     for (number, one) in fitted.iter().enumerate() {
         for change in &one.changes {
             writeln!(out, "candidate {}: {:?}: {}", number + 1, change.filter, printable(&change.reason))?;
         }
+    }
+    for rejection in rejected {
+        writeln!(out, "rejected: {:?}: {}", rejection.filter, printable(&rejection.reason))?;
     }
     Ok(())
 }

@@ -16,6 +16,10 @@ fn arguments(options: &[&str]) -> FillArguments {
 
 /// What is printed for a text that is filled like this.
 fn printed(options: &[&str], text: &str, fills: &[&'static str], is_terminal: bool) -> String {
+    answered(options, text, fills, is_terminal).unwrap()
+}
+
+fn answered(options: &[&str], text: &str, fills: &[&'static str], is_terminal: bool) -> anyhow::Result<String> {
     let arguments = arguments(options);
     let hole = arguments.hole(text, Language::Rust).unwrap();
     let request =
@@ -24,8 +28,8 @@ fn printed(options: &[&str], text: &str, fills: &[&'static str], is_terminal: bo
     let answer =
         Answer { arguments: &arguments, request: &request, infiller: &infiller, start: Instant::now(), load_ms: 1.5 };
     let mut out = Vec::new();
-    assert_eq!(answer.print(&mut out, is_terminal).unwrap(), ExitCode::SUCCESS);
-    String::from_utf8(out).unwrap()
+    assert_eq!(answer.print(&mut out, is_terminal)?, ExitCode::SUCCESS);
+    Ok(String::from_utf8(out)?)
 }
 
 #[test]
@@ -36,8 +40,8 @@ fn a_fill_alone() {
 
 #[test]
 fn a_terminal_is_not_told_what_to_do() {
-    assert_eq!(printed(&["--at", "1:9"], "let a = ;\n", &["\x1b[2J"], true), "␛[2J\n");
-    assert_eq!(printed(&["--at", "1:9"], "let a = ;\n", &["\x1b[2J"], false), "\x1b[2J");
+    assert_eq!(printed(&["--at", "1:9", "--raw"], "let a = ;\n", &["\x1b[2J"], true), "␛[2J\n");
+    assert_eq!(printed(&["--at", "1:9", "--raw"], "let a = ;\n", &["\x1b[2J"], false), "\x1b[2J");
 }
 
 #[test]
@@ -54,13 +58,29 @@ fn a_fill_is_made_to_fit_and_said_once() {
 }
 
 #[test]
+fn what_does_not_fit_is_left_out_with_its_reason() {
+    let text = "let a = max(b, );\n";
+    let out = printed(&["--at", "1:16", "--json"], text, &["  ", "c);"], false);
+    let object: Value = serde_json::from_str(&out).unwrap();
+    let reason = "The fill has nothing but blanks.";
+    assert_eq!(object["rejected"], serde_json::json!([{"filter": "blank", "reason": reason}]));
+    assert_eq!(object["text"], "c");
+    assert_eq!(object["candidates"][0]["changes"][0]["filter"], "overlap");
+    let error = answered(&["--at", "1:16"], text, &["  "], false).unwrap_err();
+    assert_eq!(format!("{error:#}"), format!("no fill fits the text around the hole: {reason}"));
+}
+
+#[test]
 fn json_is_one_object_with_its_keys_in_order() {
     let out = printed(&["--at", "2:3", "--end", "2:5", "--json"], "é\nlet a\n", &["x", "y"], false);
     let object: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(object["text"], "x");
     assert_eq!(object["start"], serde_json::json!({"line": 2, "col": 3}));
     assert_eq!(object["end"], serde_json::json!({"line": 2, "col": 5}));
-    assert_eq!(object["candidates"][1], serde_json::json!({"text": "y", "confidence": 0.75, "tokens": 3, "steps": 5}));
+    assert_eq!(
+        object["candidates"][1],
+        serde_json::json!({"text": "y", "confidence": 0.75, "tokens": 3, "steps": 5, "changes": []})
+    );
     assert_eq!(object["timings_ms"]["load"], 1.5);
     assert!(out.ends_with("}\n") && out.lines().count() == 1);
     let places: Vec<_> =
