@@ -1,12 +1,25 @@
 //! One open document, as the client last described it.
+//!
+//! An edit takes microseconds, however long the document or the line: text is a rope, and the tree only hears of the
+//! edit when somebody next wants it. A clone is a snapshot, and costs next to nothing.
+
+mod difference;
+mod doubt;
+mod lazy_tree;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use lacuna_engine::Language;
 use ropey::Rope;
 use tower_lsp::ls_types::TextDocumentContentChangeEvent;
+use tree_sitter::Tree;
 
 use crate::lsp::positions::{Encoding, byte_of_position};
+
+pub(crate) use doubt::Doubt;
+
+use lazy_tree::LazyTree;
 
 /// A document's text, with the version that the client gave to it.
 #[derive(Clone, Debug)]
@@ -14,6 +27,8 @@ pub(crate) struct Document {
     pub(crate) text: Rope,
     pub(crate) version: i32,
     pub(crate) language: Language,
+    tree: LazyTree,
+    doubt: Option<Doubt>,
 }
 
 /// A replacement in bytes of the text before it.
@@ -25,30 +40,71 @@ pub(crate) struct ByteEdit<'a> {
 
 impl Document {
     pub(crate) fn new(text: &str, version: i32, language: Language) -> Self {
-        Self { text: Rope::from_str(text), version, language }
+        Self { text: Rope::from_str(text), version, language, tree: LazyTree::new(language), doubt: None }
     }
 
     /// Applies one change of a `didChange` and says what it replaced.
     ///
-    /// A range that the text does not have is brought into it: an edit that is lost altogether would leave
-    /// everything after it wrong.
+    /// A range that the text does not have is brought into it, because an edit that is lost altogether would surely
+    /// leave everything after it wrong; where this is a guess, the document is in [doubt](Self::doubt) from then on.
+    /// A change without a range is the whole text, which ends any doubt.
     pub(crate) fn apply<'a>(&mut self, change: &'a TextDocumentContentChangeEvent, encoding: Encoding) -> ByteEdit<'a> {
-        let inserted = change.text.as_str();
         let Some(range) = change.range else {
-            let removed = 0..self.text.len_bytes();
-            self.text = Rope::from_str(inserted);
-            return ByteEdit { removed, inserted };
+            return self.resynchronise(&change.text);
         };
         let start = byte_of_position(&self.text, range.start, encoding);
         let end = byte_of_position(&self.text, range.end, encoding);
-        if start > end || range.end.line as usize > self.text.len_lines() {
-            tracing::warn!(version = self.version, "an edit outside of the document was brought into it");
+        let edit = ByteEdit { removed: start.min(end)..start.max(end), inserted: &change.text };
+        if let Some(doubt) = Doubt::of(change, range, &self.text, &edit.removed, encoding) {
+            tracing::warn!(version = self.version, "an edit does not fit its document: {doubt}");
+            // The first misfit is the one to know: those after it may be its consequences.
+            self.doubt.get_or_insert(doubt);
         }
-        let removed = start.min(end)..start.max(end);
-        let (start_char, end_char) = (self.text.byte_to_char(removed.start), self.text.byte_to_char(removed.end));
+        self.replace(&edit);
+        edit
+    }
+
+    /// Takes the whole text from the client, and says what is different in it: nothing where client and server have
+    /// always agreed.
+    pub(crate) fn resynchronise<'a>(&mut self, text: &'a str) -> ByteEdit<'a> {
+        let edit = difference::between(&self.text, text);
+        if !edit.is_empty() {
+            self.replace(&edit);
+        }
+        self.doubt = None;
+        edit
+    }
+
+    /// Why this may not be the text that the user sees. Until the client sends the whole text nothing can be done
+    /// about it, so that nothing should be written into such a document.
+    #[cfg_attr(not(test), allow(dead_code, reason = "no handler asks yet"))]
+    pub(crate) fn doubt(&self) -> Option<Doubt> {
+        self.doubt
+    }
+
+    /// The document's tree, or `None` where there is no grammar for its language.
+    ///
+    /// Parses in the calling thread what has changed since somebody last asked, this document or an earlier or later
+    /// state of it. Past the budget the tree is one of an earlier text, whose ranges have been moved along with the
+    /// edits; or `None` where there has not been one yet.
+    #[cfg_attr(not(test), allow(dead_code, reason = "no handler asks yet"))]
+    pub(crate) fn tree(&self, budget: Duration) -> Option<Tree> {
+        self.tree.parse(&self.text, self.language, budget)
+    }
+
+    fn replace(&mut self, edit: &ByteEdit<'_>) {
+        self.tree.record(&self.text, edit);
+        let start_char = self.text.byte_to_char(edit.removed.start);
+        let end_char = self.text.byte_to_char(edit.removed.end);
         self.text.remove(start_char..end_char);
-        self.text.insert(start_char, inserted);
-        ByteEdit { removed, inserted }
+        self.text.insert(start_char, edit.inserted);
+    }
+}
+
+impl ByteEdit<'_> {
+    /// Whether nothing changes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.inserted.is_empty()
     }
 }
 

@@ -61,6 +61,16 @@ pub(crate) fn byte_of_position(text: &Rope, position: Position, encoding: Encodi
     line_start_byte + line.char_to_byte(char)
 }
 
+/// Whether a position means a place inside a character, where no text can begin or end.
+pub(crate) fn is_inside_character(text: &Rope, position: Position, encoding: Encoding) -> bool {
+    let Some((_, line)) = line_without_end(text, position.line as usize) else {
+        return false;
+    };
+    let units = position.character as usize;
+    let reached = encoding.units_of_char(line, encoding.char_of_units(line, units));
+    reached < units && reached < encoding.units_of_char(line, line.len_chars())
+}
+
 /// The position of a byte on a character boundary.
 pub(crate) fn position_of_byte(text: &Rope, byte: usize, encoding: Encoding) -> Position {
     let byte = byte.min(text.len_bytes());

@@ -1,5 +1,5 @@
 use lacuna_engine::Language;
-use proptest::prelude::{Just, Strategy, any, prop_assert_eq, proptest};
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::prop_oneof;
 use tower_lsp::ls_types::{Position, Range, TextDocumentContentChangeEvent};
 
@@ -97,16 +97,22 @@ proptest! {
         let mut plain = Plain(initial.clone());
         let mut document = Document::new(&initial, 0, Language::Text);
         for change in &changes {
-            let expected = match change.range {
-                None => 0..plain.0.len(),
+            let edit = document.apply(change, encoding);
+            let gone = &plain.0[edit.removed.clone()];
+            match change.range {
+                None => {
+                    prop_assert!(edit.is_empty() || gone.chars().next() != edit.inserted.chars().next());
+                    prop_assert!(edit.is_empty() || gone.chars().next_back() != edit.inserted.chars().next_back());
+                    prop_assert_eq!(document.doubt(), None);
+                    plain.0.replace_range(edit.removed.clone(), edit.inserted);
+                    prop_assert_eq!(plain.0.as_str(), change.text.as_str());
+                }
                 Some(range) => {
                     let (start, end) = (plain.byte_of(range.start, encoding), plain.byte_of(range.end, encoding));
-                    start.min(end)..start.max(end)
+                    prop_assert_eq!(&edit.removed, &(start.min(end)..start.max(end)));
+                    plain.0.replace_range(edit.removed.clone(), edit.inserted);
                 }
-            };
-            let edit = document.apply(change, encoding);
-            prop_assert_eq!(&edit.removed, &expected);
-            plain.0.replace_range(expected, edit.inserted);
+            }
             prop_assert_eq!(document.text.to_string(), plain.0.as_str());
             document.text.assert_invariants();
         }
@@ -121,6 +127,25 @@ proptest! {
                 prop_assert_eq!(byte_of_position(&document.text, position, encoding), byte);
             }
         }
+    }
+}
+
+#[test]
+fn a_whole_text_is_an_edit_of_what_differs() {
+    for (old, new, removed, inserted) in [
+        ("fn f() {}", "fn f() {}", 9..9, ""),
+        ("aa", "aaa", 2..2, "a"),
+        ("aaa", "a", 1..3, ""),
+        ("", "é", 0..0, "é"),
+        // The first byte of both is the same, and so is the last one.
+        ("a漢b", "a漣b", 1..4, "漣"),
+        ("xÿ", "xÃ", 1..3, "Ã"),
+        ("x\u{10ffff}y", "x\u{ffff}y", 1..5, "\u{ffff}"),
+    ] {
+        let mut document = Document::new(old, 0, Language::Text);
+        let edit = document.resynchronise(new);
+        assert_eq!((edit.removed, edit.inserted), (removed, inserted), "{old:?} to {new:?}");
+        assert_eq!(document.text.to_string(), new);
     }
 }
 
