@@ -1,11 +1,17 @@
 //! An editor as the tests need it: it sends what it is told to, and keeps account of every answer.
 
+#[path = "wire.rs"]
+mod wire;
+
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+pub(crate) use wire::framed;
+use wire::read_message;
 
 /// Far longer than anything here takes: past this a test has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -172,27 +178,4 @@ pub(crate) fn inline_completion(uri: &str, at: (u32, u32), trigger_kind: u32) ->
 
 pub(crate) fn position((line, character): (u32, u32)) -> Value {
     json!({ "line": line, "character": character })
-}
-
-/// A body with its header.
-pub(crate) fn framed(body: &str) -> Vec<u8> {
-    format!("Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
-
-fn read_message(from_server: &mut impl BufRead) -> Option<Value> {
-    let mut length = None;
-    loop {
-        let mut line = String::new();
-        if from_server.read_line(&mut line).expect("the server's output is text") == 0 {
-            return None;
-        }
-        match line.trim_end().split_once(": ") {
-            Some(("Content-Length", value)) => length = Some(value.parse().expect("a length")),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    let mut body = vec![0; length.expect("a Content-Length")];
-    from_server.read_exact(&mut body).expect("a whole message");
-    Some(serde_json::from_slice(&body).expect("a message is JSON"))
 }

@@ -16,7 +16,7 @@ pub(crate) struct Call {
     pub(crate) id: Option<Value>,
 }
 
-/// The answer to something that is no message.
+/// The answer to something that does not get as far as the framework.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Refusal {
     id: Value,
@@ -26,6 +26,7 @@ pub(crate) struct Refusal {
 
 const PARSE_ERROR: i64 = -32700;
 const INVALID_REQUEST: i64 = -32600;
+const METHOD_NOT_FOUND: i64 = -32601;
 
 impl Refusal {
     /// The answer to bytes that are no JSON, or not even a body.
@@ -35,6 +36,10 @@ impl Refusal {
 
     fn invalid(id: Value, reason: &str) -> Self {
         Self { id, code: INVALID_REQUEST, message: format!("Invalid request: {reason}") }
+    }
+
+    fn unknown(id: Value) -> Self {
+        Self { id, code: METHOD_NOT_FOUND, message: "Method not found".to_owned() }
     }
 
     pub(super) fn is_unreadable(&self) -> bool {
@@ -72,6 +77,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Message, Refusal> {
         return invalid("jsonrpc is not \"2.0\"");
     }
     match (fields.remove("method"), &id) {
+        // The framework ignores these, as it may their notifications, where the protocol wants an error.
+        (Some(Value::String(method)), Some(id)) if method.starts_with("$/") => Err(Refusal::unknown(id.clone())),
         (Some(Value::String(method)), _) => {
             let mut params = fields.remove("params");
             if let Some(params) = &mut params {

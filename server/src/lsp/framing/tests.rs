@@ -131,6 +131,16 @@ fn json_that_is_no_message_is_refused_under_its_id() {
 }
 
 #[test]
+fn an_unknown_request_of_the_protocol_itself_is_refused_and_such_a_notification_is_not() {
+    let request = json!({ "jsonrpc": "2.0", "method": "$/unknown", "id": "a" });
+    let notification = json!({ "jsonrpc": "2.0", "method": "$/unknown" });
+    let bytes = [framed(&request.to_string()), framed(&notification.to_string())].concat();
+    let frames = frames(&bytes, bytes.len());
+    assert_eq!((code(&frames[0]), &frames[0]["id"]), (Some(-32601), &json!("a")));
+    assert_eq!(frames[1], notification);
+}
+
+#[test]
 fn responses_are_brought_into_the_form_that_the_framework_takes() {
     for (response, expected) in [
         (json!({ "jsonrpc": "2.0", "id": 1, "result": [1] }), json!({ "jsonrpc": "2.0", "id": 1, "result": [1] })),
