@@ -45,6 +45,14 @@ pub(crate) enum SampleNoise<'a> {
     Tape(&'a [f32]),
 }
 
+/// One token whose probability in one row is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScoredToken {
+    /// The packed row.
+    pub(crate) row: usize,
+    pub(crate) token: u32,
+}
+
 /// What holds for all rows of one `sample`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SampleSettings<'a> {
@@ -112,6 +120,9 @@ pub(crate) trait Backend: Send + Sync {
     fn feed_forward(&self, workspace: &mut Self::Workspace, layer: usize, stack: Stack);
     /// The soft-capped logits of all rows, [rows, vocabulary]. For conformance: `sample` never shows them.
     fn logits(&self, workspace: &mut Self::Workspace, out: &mut [f32]);
+    /// The natural logarithms of the tokens' probabilities at temperature 1 among the whole vocabulary. Tokens of one
+    /// row stand together.
+    fn log_probabilities(&self, workspace: &mut Self::Workspace, tokens: &[ScoredToken], out: &mut [f32]);
     /// The head and the sampler's arithmetic on chosen rows; keeps their soft embeddings for the next
     /// `self_condition` if asked to.
     fn sample(
@@ -126,7 +137,8 @@ pub(crate) trait Backend: Send + Sync {
 /// Rows that a long prompt is encoded by at a time.
 pub(crate) const ENCODE_ROWS: usize = 128;
 
-/// Encodes the prompt tokens `ids` behind what each cache holds already. On cancellation the cache is as before.
+/// Encodes the prompt tokens `ids` behind what each cache holds already. On cancellation, which is looked at twice a
+/// layer of [`ENCODE_ROWS`] rows, the cache is as before.
 pub(crate) fn encode<B: Backend>(
     backend: &B,
     layers: usize,
@@ -136,20 +148,32 @@ pub(crate) fn encode<B: Backend>(
     cancel: &Cancel,
 ) -> Result<(), Error> {
     let before = backend.cached_tokens(cache);
-    for block in ids.chunks(ENCODE_ROWS) {
-        backend.embed(workspace, block);
-        let segments = [Segment { rows: block.len(), prompt: 0 }];
-        for layer in 0..layers {
-            if cancel.is_cancelled() {
-                backend.truncate(cache, before);
-                return Err(Error::Cancelled);
-            }
-            // Nobody reads what the last layer makes of a prompt token but its key and value.
-            let last = layer + 1 == layers;
-            backend.attend_prompt(workspace, layer, &segments, &mut [&mut *cache], last);
-            if !last {
-                backend.feed_forward(workspace, layer, Stack::Encoder);
-            }
+    let mut blocks = ids.chunks(ENCODE_ROWS);
+    let encoded = blocks.try_for_each(|block| encode_block(backend, layers, block, cache, workspace, cancel));
+    if encoded.is_err() {
+        backend.truncate(cache, before);
+    }
+    encoded
+}
+
+fn encode_block<B: Backend>(
+    backend: &B,
+    layers: usize,
+    ids: &[u32],
+    cache: &mut B::Cache,
+    workspace: &mut B::Workspace,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    backend.embed(workspace, ids);
+    let segments = [Segment { rows: ids.len(), prompt: 0 }];
+    for layer in 0..layers {
+        // Nobody reads what the last layer makes of a prompt token but its key and value.
+        let last = layer + 1 == layers;
+        cancel.check()?;
+        backend.attend_prompt(workspace, layer, &segments, &mut [&mut *cache], last);
+        if !last {
+            cancel.check()?;
+            backend.feed_forward(workspace, layer, Stack::Encoder);
         }
     }
     Ok(())

@@ -134,9 +134,7 @@ impl<B: Backend> Run<'_, B> {
             if states.iter().all(|state| state.done) {
                 break;
             }
-            if cancel.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
+            cancel.check()?;
             self.step(step, &mut states, &mut pass, workspace);
             for (index, state) in states.iter().enumerate().filter(|(_, state)| state.steps == step + 1) {
                 on_step(state.report(index, step));
@@ -147,12 +145,6 @@ impl<B: Backend> Run<'_, B> {
 
     fn step(&self, step: usize, states: &mut [Progress], pass: &mut Pass, workspace: &mut B::Workspace) {
         pass.lay_out(step, states, self.first_soft.is_some());
-        if step == 0
-            && let Some(logits) = self.first_soft
-        {
-            self.backend.soften(workspace, logits);
-        }
-        denoise(self.backend, self.layers, &pass.ids, &pass.segments, self.prompts, &pass.soft_targets, workspace);
         let settings = SampleSettings {
             temperature: self.schedule.temperature(step),
             sets: self.sets,
@@ -161,7 +153,16 @@ impl<B: Backend> Run<'_, B> {
         };
         pass.outcomes.clear();
         pass.outcomes.resize(pass.rows.len(), RowOutcome::default());
-        self.backend.sample(workspace, &pass.rows, settings, &mut pass.outcomes);
+        let Pass { ids, segments, rows, outcomes, soft_targets, .. } = pass;
+        let Self { backend, layers, prompts, .. } = *self;
+        let first_soft = self.first_soft.filter(|_| step == 0);
+        backend.run(|| {
+            if let Some(logits) = first_soft {
+                backend.soften(workspace, logits);
+            }
+            denoise(backend, layers, ids, segments, prompts, soft_targets, workspace);
+            backend.sample(workspace, rows, settings, outcomes);
+        });
         let mut first = 0;
         for state in states.iter_mut().filter(|state| !state.done) {
             let count = state.hole_rows.len();

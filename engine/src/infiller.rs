@@ -1,3 +1,5 @@
+pub(crate) mod check;
+
 use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,8 +10,12 @@ use crate::{Cancel, Error};
 pub trait Infiller: Send + Sync {
     /// Fills the request's holes.
     ///
-    /// `on_step` is called after every denoising step with the draft so far. `cancel` is looked at between
-    /// steps; a cancelled request ends with [`Error::Cancelled`].
+    /// Holes with choices are decided first, in rounds: every choice is scored in its place, what the model is sure of
+    /// is pinned, and the rest is scored again beside it. Then the free holes are denoised. Holes that are too far
+    /// from each other for one canvas have canvases of their own.
+    ///
+    /// `on_step` is called after every round and after every denoising step with the draft so far. `cancel` is looked
+    /// at between passes of the model; a cancelled request ends with [`Error::Cancelled`].
     fn infill(
         &self,
         request: &InfillRequest,
@@ -88,7 +94,8 @@ pub enum Language {
 /// The engine's answer.
 #[derive(Clone, Debug)]
 pub struct Infill {
-    /// Different from each other, best first, at least one.
+    /// Different from each other, best first, at least one; all of them take the same choices, so that there is one
+    /// where no hole is free.
     pub candidates: Vec<Candidate>,
     /// What the prompt cost.
     pub prompt: PromptUse,
@@ -104,11 +111,12 @@ pub struct Candidate {
     pub fills: Vec<String>,
     /// What was chosen, one entry a hole, in the request's order; `None` for a free hole.
     pub choices: Vec<Option<Choice>>,
-    /// The geometric mean of the probabilities of the fill's tokens after the last step, in 0..=1.
+    /// The geometric mean, in 0..=1, of the probabilities of the free fills' tokens after the last step and of what was
+    /// chosen, a group counted once.
     pub confidence: f32,
     /// Tokens of text in all holes.
     pub tokens: usize,
-    /// Denoising steps taken.
+    /// Rounds of choosing and denoising steps taken.
     pub steps: usize,
 }
 
@@ -121,12 +129,12 @@ pub struct Choice {
     pub probability: f32,
 }
 
-/// How much of the prompt had to be encoded.
+/// How much of the prompts had to be encoded. Where there are several canvases, or several rounds, they are added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PromptUse {
     /// Tokens in the prompt.
     pub tokens: usize,
-    /// Of these, the ones whose keys and values were still there from an earlier request.
+    /// Of these, the ones whose keys and values were still there from an earlier request or round.
     pub reused: usize,
     /// Rows on the canvas at the start, pinned ones included.
     pub canvas_rows: usize,
@@ -137,31 +145,32 @@ pub struct PromptUse {
 pub struct Timings {
     /// Laying out, tokenising and encoding the prompt.
     pub prompt_ms: f64,
-    /// All denoising steps.
+    /// All choosing and all denoising steps.
     pub denoise_ms: f64,
 }
 
-/// The draft after one denoising step.
+/// The draft after one round of choosing or one denoising step.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
-    /// Steps taken so far, from 1.
+    /// Rounds and steps taken so far, from 1.
     pub index: usize,
-    /// Steps that may be taken at most.
+    /// What `index` may come to at most before the canvas under way is done; another canvas raises it.
     pub limit: usize,
-    /// Which candidate this is a draft of, from 0.
+    /// Which candidate this is a draft of, from 0; choices are reported as drafts of the first.
     pub candidate: usize,
-    /// One list of pieces a hole, in the request's order; the pieces together are the hole's draft.
+    /// One list of pieces a hole, in the request's order; the pieces together are the hole's draft. A hole that was
+    /// not begun has none, and one with choices, or on a canvas that is done, is a single piece.
     pub holes: &'a [Vec<Piece>],
 }
 
-/// One token of a draft, as text.
+/// One token of a draft, or a choice, as text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
     /// May be empty: a position that holds no text.
     pub text: String,
-    /// Whether the position was accepted in this step.
+    /// Whether the position was accepted in this step, or the choice made.
     pub settled: bool,
-    /// The probability of this token, in 0..=1.
+    /// The probability of this token or choice, in 0..=1.
     pub certainty: f32,
 }
 

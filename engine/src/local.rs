@@ -1,35 +1,38 @@
 //! An engine in this process.
 
 mod answer;
+mod choose;
 mod device;
+mod free;
+mod progress;
 mod prompts;
+#[cfg(test)]
+mod tests;
 
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::backend::cpu::CpuBackend;
 use crate::backend::{Backend, ENCODE_ROWS};
-use crate::canvas::{Canvas, TokenSet};
+use crate::canvas::TokenSet;
 use crate::checkpoint::{Checkpoint, Noise};
-use crate::denoiser::{CanvasJob, NoiseKind, Run, SeededNoise, StepReport};
-use crate::philox::Place;
-use crate::prompt::{self, Budget, Layout, LineEnd, Markers};
+use crate::denoiser::{NoiseKind, SeededNoise};
+use crate::infiller::check::check;
+use crate::prompt::{self, Budget, Markers};
 use crate::sampler::Schedule;
 use crate::tokenizer::Tokenizer;
-use crate::{
-    Cancel, Description, Device, Error, Infill, InfillRequest, Infiller, ModelSource, Piece, PromptUse, Step, Timings,
-};
+use crate::{Cancel, Description, Device, Error, Infill, InfillRequest, Infiller, ModelSource, Step};
 
 pub use device::cuda_devices;
+use progress::Progress;
 use prompts::Prompts;
 
 /// The embedded model's name in descriptions.
 const EMBEDDED_NAME: &str = "nano (embedded)";
 /// Prompt tokens that layout 1 was trained with at most.
 const PROMPT_TOKENS: usize = 1024;
-/// Canvases in a batch at most; each costs as much again.
-const CANDIDATES_LIMIT: usize = 16;
+/// Prompt tokens for choices at most. What decides them stands near, and a document may need many prompts.
+const CHOICE_PROMPT_TOKENS: usize = 384;
 
 /// How to open a [`LocalInfiller`].
 #[derive(Clone, Debug)]
@@ -104,7 +107,10 @@ struct Engine<B: Backend> {
     tokenizer: Tokenizer,
     markers: Markers,
     delete: u32,
+    /// For free holes.
     budget: Budget,
+    /// For holes with choices.
+    choice_budget: Budget,
     schedule: Schedule,
     noise: SeededNoise,
     /// What holes may hold, by the indices that [`prompt`] names.
@@ -156,6 +162,15 @@ impl<B: Backend> Engine<B> {
             budget: Budget {
                 prompt_tokens: PROMPT_TOKENS.min(config.max_positions),
                 canvas_rows: config.canvas_length,
+                drop_bytes: 1024,
+                drop_tokens: 256,
+            },
+            // Nobody types between two rounds, so nothing is gained by dropping text in large blocks.
+            choice_budget: Budget {
+                prompt_tokens: CHOICE_PROMPT_TOKENS.min(config.max_positions),
+                canvas_rows: config.canvas_length,
+                drop_bytes: 128,
+                drop_tokens: 1,
             },
             schedule: Schedule::new(&checkpoint.generation, checkpoint.generation.max_denoising_steps),
             noise: SeededNoise {
@@ -182,11 +197,7 @@ impl<B: Backend> Engine<B> {
         cancel: &Cancel,
         on_step: &mut dyn FnMut(Step<'_>),
     ) -> Result<Infill, Error> {
-        prompt::check_holes(request)?;
-        if request.holes.iter().any(|hole| !hole.choices.is_empty()) {
-            return Err(Error::Request("this engine cannot choose for a hole yet".to_owned()));
-        }
-        let candidates = request.candidates.clamp(1, CANDIDATES_LIMIT);
+        check(request)?;
         // A panic of an earlier request may have left a prompt half encoded.
         let mut state = self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
             let mut state = poisoned.into_inner();
@@ -194,72 +205,21 @@ impl<B: Backend> Engine<B> {
             self.state.clear_poison();
             state
         });
-        let state = &mut *state;
-
-        let started = Instant::now();
-        let layout = prompt::lay_out(request, &self.tokenizer, &self.markers, self.budget)?;
-        let rows = layout.canvas.len() * candidates;
-        if rows > state.workspace_rows {
-            state.workspace = self.backend.new_workspace(rows)?;
-            state.workspace_rows = rows;
-        }
-        let (cache, reused) =
-            state.prompts.encode(&self.backend, self.layers, &layout.prompt, &mut state.workspace, cancel)?;
-        let prompt_ms = milliseconds_since(started);
-
-        let started = Instant::now();
-        let jobs = (0..candidates).map(|candidate| self.job(request.seed, candidate as u32, &layout)).collect();
-        let run = Run {
-            backend: &self.backend,
-            layers: self.layers,
-            prompts: &[cache],
-            schedule: &self.schedule,
-            noise: &self.noise,
-            sets: &self.sets,
-            first_soft: None,
-        };
-        let denoised = run.run(jobs, &mut state.workspace, cancel, &mut |report| {
-            let holes = self.draft(&report, &layout.holes);
-            on_step(Step {
-                index: report.step + 1,
-                limit: self.schedule.step_limit,
-                candidate: report.job,
-                holes: &holes,
-            });
-        })?;
-        let first_hole = request.holes[0].byte_range.start;
-        let reader = answer::Reader {
-            tokenizer: &self.tokenizer,
-            delete: self.delete,
-            line_end: LineEnd::near(&request.text, first_hole),
-        };
-        Ok(Infill {
-            candidates: reader.rank(&denoised, &layout.holes),
-            prompt: PromptUse { tokens: layout.prompt.len(), reused, canvas_rows: layout.canvas.len() },
-            timings: Timings { prompt_ms, denoise_ms: milliseconds_since(started) },
-        })
+        let mut progress = Progress::new(request);
+        self.choose(&mut state, &mut progress, cancel, on_step)?;
+        self.fill(&mut state, &mut progress, cancel, on_step)?;
+        Ok(Infill { candidates: progress.candidates(), prompt: progress.prompt, timings: progress.timings })
     }
+}
 
-    fn job(&self, seed: u64, candidate: u32, layout: &Layout) -> CanvasJob {
-        let canvas = Canvas::new(layout.canvas.clone(), |row| {
-            let allowed = layout.canvas[row].allowed().map(|set| &self.sets[set]);
-            self.noise.start(Place { seed, candidate, step: 0, row: row as u32 }, allowed)
-        });
-        CanvasJob { canvas, prompt: 0, seed, candidate }
-    }
-
-    /// The holes as text, piece by piece.
-    fn draft(&self, report: &StepReport<'_>, holes: &[Range<usize>]) -> Vec<Vec<Piece>> {
-        let mut drafts: Vec<Vec<Piece>> = vec![Vec::new(); holes.len()];
-        for ((row, outcome), accepted) in report.hole_rows.iter().zip(report.outcomes).zip(report.accepted) {
-            let Some(hole) = holes.iter().position(|hole| hole.contains(row)) else { continue };
-            let text = match outcome.argmax == self.delete {
-                true => String::new(),
-                false => self.tokenizer.decode(&[outcome.argmax]),
-            };
-            drafts[hole].push(Piece { text, settled: *accepted, certainty: outcome.probability });
+impl<B: Backend> State<B> {
+    /// Makes the workspace large enough for so many rows.
+    fn make_room(&mut self, backend: &B, rows: usize) -> Result<(), Error> {
+        if rows > self.workspace_rows {
+            self.workspace = backend.new_workspace(rows)?;
+            self.workspace_rows = rows;
         }
-        drafts
+        Ok(())
     }
 }
 

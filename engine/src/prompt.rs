@@ -9,16 +9,12 @@ use std::ops::Range;
 
 use crate::Error;
 use crate::canvas::Row;
-use crate::infiller::{Extent, InfillRequest, Language};
+use crate::infiller::{Extent, Language};
 use crate::tokenizer::Tokenizer;
 
 /// The layout that this module makes.
 pub(crate) const LAYOUT_VERSION: u32 = 1;
 
-/// Far prefix is dropped in multiples of this many bytes of the document.
-const DROP_BYTES: usize = 1024;
-/// Far prefix that is too long in tokens all the same is dropped in multiples of this many.
-const DROP_TOKENS: usize = 256;
 /// Bytes of far prefix looked at for each token that it may have; source code has 3 to 4.
 const BYTES_PER_TOKEN: usize = 3;
 /// Whole lines gather on the canvas until they are this many tokens; then they move to the prompt together.
@@ -34,9 +30,12 @@ const FAR_SUFFIX_MAX_TOKENS: usize = 128;
 const SUFFIX_BYTES: usize = 1024;
 /// `<bos>`, the language, two markers and `<eos>`.
 const PROMPT_SPECIAL_TOKENS: usize = 5;
+/// Bytes of text a canvas row, beyond which the text between two holes is too long for a canvas without a look at it.
+const BYTES_PER_ROW_MAX: usize = 16;
 const LINE_TOKENS: usize = 24;
 const BLOCK_TOKENS: usize = 48;
-const HOLE_MAX_TOKENS: usize = 64;
+/// Rows that one hole has at most.
+pub(crate) const HOLE_MAX_TOKENS: usize = 64;
 
 /// Index of the set of tokens that a hole with [`Extent::Line`] may hold.
 pub(crate) const LINE_SET: usize = 0;
@@ -81,14 +80,47 @@ impl Markers {
 pub(crate) struct Budget {
     pub(crate) prompt_tokens: usize,
     pub(crate) canvas_rows: usize,
+    /// Far prefix is dropped in multiples of this many bytes of the document.
+    pub(crate) drop_bytes: usize,
+    /// Far prefix that is too long in tokens all the same is dropped in multiples of this many.
+    pub(crate) drop_tokens: usize,
 }
 
-/// A request as token ids.
+/// A text with holes, as a layout sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passage<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) language: Language,
+    /// Ascending and disjoint, on character boundaries of the text, at least one.
+    pub(crate) holes: &'a [SizedHole],
+}
+
+/// A hole that knows how many rows it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SizedHole {
+    pub(crate) byte_range: Range<usize>,
+    pub(crate) rows: usize,
+    /// Which set of tokens its rows may hold: [`LINE_SET`] or [`BLOCK_SET`].
+    pub(crate) set: usize,
+}
+
+impl SizedHole {
+    /// A hole that may hold any text of that extent.
+    pub(crate) fn free(byte_range: Range<usize>, extent: Extent, max_tokens: Option<usize>) -> Self {
+        let (usual, set) = match extent {
+            Extent::Line => (LINE_TOKENS, LINE_SET),
+            Extent::Block => (BLOCK_TOKENS, BLOCK_SET),
+        };
+        Self { byte_range, rows: max_tokens.unwrap_or(usual).clamp(1, HOLE_MAX_TOKENS), set }
+    }
+}
+
+/// A passage as token ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) prompt: Vec<u32>,
     pub(crate) canvas: Vec<Row>,
-    /// The rows of each hole.
+    /// The rows of each of the passage's first holes, at least one.
     pub(crate) holes: Vec<Range<usize>>,
 }
 
@@ -124,23 +156,65 @@ impl LineEnd {
     }
 }
 
-/// Lays the request out. The holes must be valid: see [`check_holes`].
+/// Lays the passage's first holes on one canvas: as many as have room on it together with the text between and around
+/// them.
 pub(crate) fn lay_out(
-    request: &InfillRequest,
+    passage: &Passage<'_>,
     tokenizer: &Tokenizer,
     markers: &Markers,
     budget: Budget,
 ) -> Result<Layout, Error> {
-    let first = &request.holes[0].byte_range;
-    let last = &request.holes[request.holes.len() - 1].byte_range;
+    let mut count = holes_with_room(passage, tokenizer, budget);
+    loop {
+        let layout = lay_out_all(&Passage { holes: &passage.holes[..count], ..*passage }, tokenizer, markers, budget);
+        if layout.canvas.len() <= budget.canvas_rows {
+            return Ok(layout);
+        }
+        if count == 1 {
+            return Err(Error::Request(format!(
+                "a hole and the text around it need {} canvas rows, and the model has {}",
+                layout.canvas.len(),
+                budget.canvas_rows
+            )));
+        }
+        count -= 1;
+    }
+}
 
-    let suffix = Suffix::new(&request.text[last.end..], tokenizer);
+/// How many of the passage's first holes have room on a canvas, at least one. Now and then it is one too many, because
+/// the near prefix depends a little on what follows the holes.
+fn holes_with_room(passage: &Passage<'_>, tokenizer: &Tokenizer, budget: Budget) -> usize {
+    let Passage { text, holes, .. } = *passage;
+    let far_budget = budget.prompt_tokens.saturating_sub(FAR_SUFFIX_MAX_TOKENS + PROMPT_SPECIAL_TOKENS);
+    let (_, near_prefix) = split_prefix(&text[..holes[0].byte_range.start], tokenizer, far_budget, budget);
+    let mut rows = near_prefix.len() + holes[0].rows;
+    for (index, pair) in holes.windows(2).enumerate() {
+        let between = &text[pair[0].byte_range.end..pair[1].byte_range.start];
+        if between.len() > budget.canvas_rows * BYTES_PER_ROW_MAX {
+            return index + 1;
+        }
+        rows += tokenizer.encode(&normalise(between)).len() + pair[1].rows;
+        let fits = rows + NEAR_SUFFIX_MAX_TOKENS <= budget.canvas_rows
+            || rows + Suffix::new(&text[pair[1].byte_range.end..], tokenizer).near.len() <= budget.canvas_rows;
+        if !fits {
+            return index + 1;
+        }
+    }
+    holes.len()
+}
+
+fn lay_out_all(passage: &Passage<'_>, tokenizer: &Tokenizer, markers: &Markers, budget: Budget) -> Layout {
+    let Passage { text, language, holes } = *passage;
+    let first = &holes[0].byte_range;
+    let last = &holes[holes.len() - 1].byte_range;
+
+    let suffix = Suffix::new(&text[last.end..], tokenizer);
     let far_suffix_tokens = suffix.far.len();
     let far_budget = budget.prompt_tokens.saturating_sub(far_suffix_tokens + PROMPT_SPECIAL_TOKENS);
-    let (far_prefix, near_prefix) = split_prefix(&request.text[..first.start], tokenizer, far_budget);
+    let (far_prefix, near_prefix) = split_prefix(&text[..first.start], tokenizer, far_budget, budget);
 
     let mut prompt = Vec::with_capacity(far_prefix.len() + far_suffix_tokens + PROMPT_SPECIAL_TOKENS);
-    prompt.extend([markers.bos, markers.language(request.language), markers.suffix]);
+    prompt.extend([markers.bos, markers.language(language), markers.suffix]);
     prompt.extend_from_slice(&suffix.far);
     if suffix.reaches_the_end {
         prompt.push(markers.eos);
@@ -149,80 +223,43 @@ pub(crate) fn lay_out(
     prompt.extend_from_slice(&far_prefix);
 
     let mut canvas: Vec<Row> = near_prefix.into_iter().map(Row::Pinned).collect();
-    let mut holes = Vec::with_capacity(request.holes.len());
+    let mut hole_rows = Vec::with_capacity(holes.len());
     let mut end_of_previous = first.start;
-    for hole in &request.holes {
-        let between = normalise(&request.text[end_of_previous..hole.byte_range.start]);
+    for hole in holes {
+        let between = normalise(&text[end_of_previous..hole.byte_range.start]);
         canvas.extend(tokenizer.encode(&between).into_iter().map(Row::Pinned));
-        let (usual, set) = match hole.extent {
-            Extent::Line => (LINE_TOKENS, LINE_SET),
-            Extent::Block => (BLOCK_TOKENS, BLOCK_SET),
-        };
-        let rows = hole.max_tokens.unwrap_or(usual).clamp(1, HOLE_MAX_TOKENS);
-        holes.push(canvas.len()..canvas.len() + rows);
-        canvas.extend(std::iter::repeat_n(Row::Hole { allowed: Some(set) }, rows));
+        hole_rows.push(canvas.len()..canvas.len() + hole.rows);
+        canvas.extend(std::iter::repeat_n(Row::Hole { allowed: Some(hole.set) }, hole.rows));
         end_of_previous = hole.byte_range.end;
     }
     canvas.extend(suffix.near.into_iter().map(Row::Pinned));
-    if canvas.len() > budget.canvas_rows {
-        return Err(Error::Request(format!(
-            "the holes and the text between them need {} canvas rows, and the model has {}",
-            canvas.len(),
-            budget.canvas_rows
-        )));
-    }
-    Ok(Layout { prompt, canvas, holes })
+    Layout { prompt, canvas, holes: hole_rows }
 }
 
-/// Refuses holes that are not ascending, disjoint ranges on character boundaries of the text.
-pub(crate) fn check_holes(request: &InfillRequest) -> Result<(), Error> {
-    if request.holes.is_empty() {
-        return Err(Error::Request("there is no hole to fill".to_owned()));
-    }
-    let mut end = 0;
-    for hole in &request.holes {
-        let range = &hole.byte_range;
-        let valid = range.start >= end
-            && range.start <= range.end
-            && range.end <= request.text.len()
-            && request.text.is_char_boundary(range.start)
-            && request.text.is_char_boundary(range.end);
-        if !valid {
-            return Err(Error::Request(format!(
-                "the hole at bytes {}..{} does not lie in the text of {} bytes, or overlaps another",
-                range.start,
-                range.end,
-                request.text.len()
-            )));
-        }
-        end = range.end;
-    }
-    Ok(())
-}
-
-fn normalise(text: &str) -> Cow<'_, str> {
+/// `text` with its lines ending in line feeds.
+pub(crate) fn normalise(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(text) }
 }
 
 /// The far prefix, and the near prefix behind it.
-fn split_prefix(prefix: &str, tokenizer: &Tokenizer, far_budget: usize) -> (Vec<u32>, Vec<u32>) {
-    let mut tokens = tokenizer.encode(&normalise(&prefix[window_start(prefix, far_budget)..]));
+fn split_prefix(prefix: &str, tokenizer: &Tokenizer, far_budget: usize, budget: Budget) -> (Vec<u32>, Vec<u32>) {
+    let mut tokens = tokenizer.encode(&normalise(&prefix[window_start(prefix, far_budget, budget.drop_bytes)..]));
     let near_start = near_prefix_start(&tokens, tokenizer);
     let near = tokens.split_off(near_start);
     let excess = tokens.len().saturating_sub(far_budget);
-    let drop = excess.next_multiple_of(DROP_TOKENS).min(tokens.len());
+    let drop = excess.next_multiple_of(budget.drop_tokens).min(tokens.len());
     tokens.drain(..drop);
     (tokens, near)
 }
 
 /// The byte at which the part of the prefix that is looked at begins: the document's beginning, or a line end.
-fn window_start(prefix: &str, far_budget: usize) -> usize {
+fn window_start(prefix: &str, far_budget: usize, drop_bytes: usize) -> usize {
     let excess = prefix.len().saturating_sub(far_budget * BYTES_PER_TOKEN);
     if excess == 0 {
         return 0;
     }
-    let grid = prefix.ceil_char_boundary(excess.next_multiple_of(DROP_BYTES));
-    let block_end = prefix.floor_char_boundary(grid + DROP_BYTES).max(grid);
+    let grid = prefix.ceil_char_boundary(excess.next_multiple_of(drop_bytes));
+    let block_end = prefix.floor_char_boundary(grid + drop_bytes).max(grid);
     prefix[grid..block_end].find('\n').map_or(grid, |line_end| grid + line_end)
 }
 

@@ -166,21 +166,51 @@ fn several_holes_share_a_canvas() {
 }
 
 #[test]
+fn holes_far_apart_have_canvases_of_their_own() {
+    let text = format!("fn first() {{\n    \n}}\n\n{}fn last() {{\n    \n}}\n", "// Between them.\n".repeat(400));
+    let at = |caret: usize| Hole { max_tokens: Some(8), ..Hole::new(caret..caret, Extent::Line) };
+    let holes = vec![at(17), at(text.len() - 3)];
+    let request = InfillRequest { text, language: Language::Rust, holes, seed: 2, candidates: 3 };
+    let infill = fill(&open(None), &request);
+    assert!(infill.candidates.iter().all(|candidate| candidate.fills.len() == 2));
+    assert!(infill.candidates.is_sorted_by(|a, b| a.confidence >= b.confidence));
+    for (index, candidate) in infill.candidates.iter().enumerate() {
+        assert!(infill.candidates[..index].iter().all(|other| other.fills != candidate.fills));
+    }
+    // The first canvas is what it would be alone, and the second what it would be with the first hole filled.
+    let first = fill(&open(None), &InfillRequest { holes: request.holes[..1].to_vec(), ..request.clone() });
+    assert_eq!(first.candidates[0].fills[0], infill.candidates[0].fills[0]);
+    let mut text = request.text.clone();
+    text.insert_str(17, &first.candidates[0].fills[0]);
+    let second = InfillRequest { holes: vec![at(text.len() - 3)], text, ..request };
+    assert_eq!(fill(&open(None), &second).candidates[0].fills[0], infill.candidates[0].fills[1]);
+}
+
+#[test]
 fn holes_that_make_no_sense_are_refused() {
     let engine = open(None);
     let hole = |start: usize, end: usize| Hole::new(start..end, Extent::Line);
+    let choosing = |start: usize, choices: &[&str], group: Option<u32>| {
+        let choices = choices.iter().map(|choice| (*choice).to_owned()).collect();
+        Hole { choices, group, ..hole(start, start) }
+    };
     let text = "let s = \"é\";\n".repeat(400);
-    for holes in [
-        vec![],
-        vec![hole(0, text.len() + 1)],
-        vec![hole(10, 10)],
-        vec![hole(4, 2)],
-        vec![hole(5, 8), hole(6, 9)],
-        vec![hole(0, 0), hole(text.len(), text.len())],
+    for (holes, word) in [
+        (vec![], "no hole"),
+        (vec![hole(0, text.len() + 1)], "does not lie"),
+        (vec![hole(10, 10)], "does not lie"),
+        (vec![hole(4, 2)], "does not lie"),
+        (vec![hole(5, 8), hole(6, 9)], "overlaps"),
+        (vec![choosing(0, &["a", "b"], None), choosing(10, &["a"], None)], "does not lie"),
+        (vec![choosing(0, &["a", "b", "a"], None)], "same choice twice, the second time at index 2"),
+        (vec![choosing(0, &["", ""], None)], "same choice twice"),
+        (vec![choosing(0, &[], Some(4))], "is in group 4, but has no choices"),
+        (vec![choosing(0, &["a", "b"], Some(1)), choosing(1, &["a"], Some(1))], "has 1 choices, and"),
     ] {
         let request = InfillRequest { text: text.clone(), language: Language::Rust, holes, seed: 0, candidates: 1 };
         let error = engine.infill(&request, &Cancel::new(), &mut |_| {}).unwrap_err();
-        assert!(matches!(&error, Error::Request(reason) if !reason.is_empty()), "{error}");
+        assert!(matches!(&error, Error::Request(reason) if reason.contains(word)), "{error}");
+        assert!(!error.to_string().contains('\n'));
     }
 }
 

@@ -17,7 +17,7 @@ mod weights;
 mod workspace;
 
 use crate::Error;
-use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, Segment, Stack};
+use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack};
 use crate::checkpoint::Checkpoint;
 
 use weights::Weights;
@@ -123,6 +123,10 @@ impl Backend for CpuBackend {
 
     fn logits(&self, workspace: &mut Workspace, out: &mut [f32]) {
         head::logits(&self.weights, workspace, out);
+    }
+
+    fn log_probabilities(&self, workspace: &mut Workspace, tokens: &[ScoredToken], out: &mut [f32]) {
+        head::log_probabilities(&self.weights, workspace, tokens, out);
     }
 
     fn sample(

@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop};
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
 use super::{CanvasJob, Denoised, NoiseKind, Run, SeededNoise};
-use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, Segment, Stack};
+use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack};
 use crate::canvas::{Canvas, Row, TokenSet};
 use crate::philox::{self, Place, Purpose};
 use crate::sampler::Schedule;
@@ -44,6 +44,7 @@ impl Backend for Dice {
     }
     fn feed_forward(&self, _seen: &mut Seen, _layer: usize, _stack: Stack) {}
     fn logits(&self, _seen: &mut Seen, _out: &mut [f32]) {}
+    fn log_probabilities(&self, _seen: &mut Seen, _tokens: &[ScoredToken], _out: &mut [f32]) {}
     fn sample(&self, seen: &mut Seen, rows: &[SampleRow], settings: SampleSettings<'_>, outcomes: &mut [RowOutcome]) {
         seen.kept = if settings.keep_soft { rows.len() } else { 0 };
         for (row, outcome) in rows.iter().zip(outcomes) {

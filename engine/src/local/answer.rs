@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::Candidate;
 use crate::denoiser::Denoised;
 use crate::prompt::LineEnd;
 use crate::tokenizer::Tokenizer;
@@ -14,35 +13,54 @@ pub(super) struct Reader<'a> {
     pub(super) line_end: LineEnd,
 }
 
+/// What was made of the holes of one canvas.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Filled {
+    /// One text a hole.
+    pub(super) fills: Vec<String>,
+    /// Of the natural logarithms of the tokens' probabilities, those that count.
+    pub(super) log_sum: f64,
+    pub(super) counted: usize,
+    pub(super) tokens: usize,
+    pub(super) steps: usize,
+}
+
+impl Filled {
+    /// The geometric mean of the tokens' probabilities.
+    pub(super) fn confidence(&self) -> f32 {
+        (self.log_sum / self.counted.max(1) as f64).exp() as f32
+    }
+}
+
 impl Reader<'_> {
-    /// The candidates, best first, equal ones once.
-    pub(super) fn rank(&self, denoised: &[Denoised], holes: &[Range<usize>]) -> Vec<Candidate> {
-        let mut candidates: Vec<Candidate> = denoised.iter().map(|canvas| self.read(canvas, holes)).collect();
-        candidates.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-        let mut ranked: Vec<Candidate> = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
-            if ranked.iter().all(|better| better.fills != candidate.fills) {
-                ranked.push(candidate);
+    /// The canvases' fills, best first, equal ones once.
+    pub(super) fn rank(&self, denoised: &[Denoised], holes: &[Range<usize>]) -> Vec<Filled> {
+        let mut all: Vec<Filled> = denoised.iter().map(|canvas| self.read(canvas, holes)).collect();
+        all.sort_by(|a, b| b.confidence().total_cmp(&a.confidence()));
+        let mut ranked: Vec<Filled> = Vec::with_capacity(all.len());
+        for filled in all {
+            if ranked.iter().all(|better| better.fills != filled.fills) {
+                ranked.push(filled);
             }
         }
         ranked
     }
 
-    fn read(&self, canvas: &Denoised, holes: &[Range<usize>]) -> Candidate {
-        let mut fills = Vec::with_capacity(holes.len());
-        let (mut tokens, mut log_sum, mut counted) = (0, 0.0, 0);
+    fn read(&self, canvas: &Denoised, holes: &[Range<usize>]) -> Filled {
+        let mut filled =
+            Filled { fills: Vec::with_capacity(holes.len()), log_sum: 0.0, counted: 0, tokens: 0, steps: canvas.steps };
         for hole in holes {
             let rows = &canvas.tokens[hole.clone()];
             let length = rows.iter().position(|token| *token == self.delete).unwrap_or(rows.len());
-            fills.push(self.text(&rows[..length]));
-            tokens += length;
+            filled.fills.push(self.text(&rows[..length]));
+            filled.tokens += length;
             // The first delete counts: it is the decision that the text ends here.
             let decided = (length + 1).min(rows.len());
-            log_sum += canvas.probabilities[hole.clone()][..decided].iter().map(|p| f64::from(*p).ln()).sum::<f64>();
-            counted += decided;
+            let probabilities = &canvas.probabilities[hole.clone()][..decided];
+            filled.log_sum += probabilities.iter().map(|probability| f64::from(*probability).ln()).sum::<f64>();
+            filled.counted += decided;
         }
-        let confidence = (log_sum / counted.max(1) as f64).exp() as f32;
-        Candidate { choices: vec![None; fills.len()], fills, confidence, tokens, steps: canvas.steps }
+        filled
     }
 
     /// The tokens' bytes up to the first that are no UTF-8: an invented replacement character helps nobody.

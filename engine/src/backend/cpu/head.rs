@@ -2,7 +2,7 @@
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator, ParallelSliceMut};
 
-use crate::backend::{RowOutcome, SampleNoise, SampleRow, SampleSettings};
+use crate::backend::{RowOutcome, SampleNoise, SampleRow, SampleSettings, ScoredToken};
 use crate::canvas::TokenSet;
 use crate::philox::{self, GUMBEL_MAX, Place, Purpose};
 
@@ -80,6 +80,37 @@ pub(crate) fn logits(weights: &Weights, workspace: &mut Workspace, out: &mut [f3
     matmul(&workspace.normed[..elements], &weights.embedding.head, out);
     for row in out.chunks_exact_mut(weights.vocabulary) {
         vector::soft_cap(row, weights.soft_cap);
+    }
+}
+
+pub(crate) fn log_probabilities(weights: &Weights, workspace: &mut Workspace, tokens: &[ScoredToken], out: &mut [f32]) {
+    let (hidden, vocabulary) = (weights.hidden, weights.vocabulary);
+    let Workspace { stream, head, .. } = workspace;
+    let HeadRows { normed, logits, block, .. } = head;
+    let mut rows = tokens.chunk_by(|a, b| a.row == b.row);
+    let mut out = out;
+    loop {
+        let mut count = 0;
+        for (tokens, normed) in rows.clone().zip(normed.chunks_exact_mut(hidden)).take(*block) {
+            let source = &stream[tokens[0].row * hidden..][..hidden];
+            vector::rms_norm(source, Some(&weights.final_norm), weights.eps, normed);
+            count += 1;
+        }
+        if count == 0 {
+            return;
+        }
+        let logits = &mut logits[..count * vocabulary];
+        matmul(&normed[..count * hidden], &weights.embedding.head, logits);
+        logits.par_chunks_exact_mut(vocabulary).for_each(|row| vector::soft_cap(row, weights.soft_cap));
+        // The logits come first: a zip that ends there has taken no row too many.
+        for (logits, tokens) in logits.chunks_exact(vocabulary).zip(rows.by_ref()) {
+            let log_partition = vector::distribution(logits, 1.0).log_partition;
+            for token in tokens {
+                let Some((first, rest)) = out.split_first_mut() else { return };
+                *first = logits[token.token as usize] - log_partition;
+                out = rest;
+            }
+        }
     }
 }
 

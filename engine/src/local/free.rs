@@ -1,0 +1,121 @@
+//! Free holes: denoised, canvas after canvas.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use super::{Engine, State, answer, milliseconds_since, progress::Progress};
+use crate::backend::Backend;
+use crate::canvas::Canvas;
+use crate::denoiser::{CanvasJob, Run, StepReport};
+use crate::philox::Place;
+use crate::prompt::{self, Layout, LineEnd, Passage, SizedHole};
+use crate::{Cancel, Error, Piece, Step};
+
+/// Canvases in a batch at most; each costs as much again.
+const CANDIDATES_LIMIT: usize = 16;
+
+impl<B: Backend> Engine<B> {
+    /// Fills the holes that are left; those on later canvases read what was made of the earlier ones.
+    pub(super) fn fill(
+        &self,
+        state: &mut State<B>,
+        progress: &mut Progress<'_>,
+        cancel: &Cancel,
+        on_step: &mut dyn FnMut(Step<'_>),
+    ) -> Result<(), Error> {
+        loop {
+            let remainder = progress.remainder();
+            let sized: Vec<SizedHole> = remainder
+                .open
+                .iter()
+                .map(|(index, range)| {
+                    let hole = &progress.request.holes[*index];
+                    SizedHole::free(range.clone(), hole.extent, hole.max_tokens)
+                })
+                .collect();
+            if sized.is_empty() {
+                return Ok(());
+            }
+            let passage = Passage { text: &remainder.text, language: progress.request.language, holes: &sized };
+            self.fill_canvas(&passage, &remainder.open, state, progress, cancel, on_step)?;
+        }
+    }
+
+    /// Fills as many of the first holes as share a canvas.
+    fn fill_canvas(
+        &self,
+        passage: &Passage<'_>,
+        holes: &[(usize, Range<usize>)],
+        state: &mut State<B>,
+        progress: &mut Progress<'_>,
+        cancel: &Cancel,
+        on_step: &mut dyn FnMut(Step<'_>),
+    ) -> Result<(), Error> {
+        cancel.check()?;
+        let candidates = progress.request.candidates.clamp(1, CANDIDATES_LIMIT);
+        let seed = progress.request.seed;
+        let started = Instant::now();
+        let layout = prompt::lay_out(passage, &self.tokenizer, &self.markers, self.budget)?;
+        let holes = &holes[..layout.holes.len()];
+        state.make_room(&self.backend, layout.canvas.len() * candidates)?;
+        let (cache, reused) =
+            state.prompts.encode(&self.backend, self.layers, &layout.prompt, &mut state.workspace, cancel)?;
+        progress.prompted(&layout, reused, started);
+
+        let started = Instant::now();
+        let jobs = (0..candidates).map(|candidate| self.job(seed, candidate as u32, &layout)).collect();
+        let run = Run {
+            backend: &self.backend,
+            layers: self.layers,
+            prompts: &[cache],
+            schedule: &self.schedule,
+            noise: &self.noise,
+            sets: &self.sets,
+            first_soft: None,
+        };
+        let denoised = run.run(jobs, &mut state.workspace, cancel, &mut |report| {
+            let draft = progress.draft(holes, self.draft(&report, &layout.holes));
+            on_step(Step {
+                index: progress.steps + report.step + 1,
+                limit: progress.steps + self.schedule.step_limit,
+                candidate: report.job,
+                holes: &draft,
+            });
+        })?;
+        let reader = answer::Reader {
+            tokenizer: &self.tokenizer,
+            delete: self.delete,
+            line_end: LineEnd::near(passage.text, passage.holes[0].byte_range.start),
+        };
+        let steps = denoised.iter().map(|canvas| canvas.steps).max().unwrap_or(0);
+        progress.end_canvas(holes, reader.rank(&denoised, &layout.holes), steps);
+        progress.timings.denoise_ms += milliseconds_since(started);
+        Ok(())
+    }
+
+    fn job(&self, seed: u64, candidate: u32, layout: &Layout) -> CanvasJob {
+        CanvasJob { canvas: self.noise_canvas(seed, candidate, 0, layout), prompt: 0, seed, candidate }
+    }
+
+    /// The layout's canvas with noise in all its holes.
+    pub(super) fn noise_canvas(&self, seed: u64, candidate: u32, step: u32, layout: &Layout) -> Canvas {
+        Canvas::new(layout.canvas.clone(), |row| {
+            let allowed = layout.canvas[row].allowed().map(|set| &self.sets[set]);
+            self.noise.start(Place { seed, candidate, step, row: row as u32 }, allowed)
+        })
+    }
+
+    /// The holes as text, piece by piece.
+    fn draft(&self, report: &StepReport<'_>, holes: &[Range<usize>]) -> Vec<Vec<Piece>> {
+        let mut drafts: Vec<Vec<Piece>> = vec![Vec::new(); holes.len()];
+        for ((row, outcome), accepted) in report.hole_rows.iter().zip(report.outcomes).zip(report.accepted) {
+            let Some(hole) = holes.iter().position(|hole| hole.contains(row)) else { continue };
+            let text = match outcome.argmax == self.delete {
+                true => String::new(),
+                false => self.tokenizer.decode(&[outcome.argmax]),
+            };
+            drafts[hole].push(Piece { text, settled: *accepted, certainty: outcome.probability });
+        }
+        drafts
+    }
+}
