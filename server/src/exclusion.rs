@@ -58,7 +58,7 @@ impl Exclusion {
     /// Git ignores if that is to be respected. A glob that is wrong is a problem, and the others are used.
     pub fn new(globs: &[String], respect_gitignore: bool, roots: Vec<PathBuf>) -> (Self, Vec<Problem>) {
         let (user_globs, problems) = UserGlobs::new(globs, roots);
-        let ignored_by_git = respect_gitignore.then(IgnoredByGit::default);
+        let ignored_by_git = respect_gitignore.then(IgnoredByGit::with_users_rules);
         (Self { secrets: Secrets, user_globs, ignored_by_git }, problems)
     }
 
