@@ -1,0 +1,89 @@
+"""A client from elsewhere, connected to the real binary. One file beside this one for each thing it is used for."""
+
+import asyncio
+import os
+
+import pytest_asyncio
+from lsprotocol import types
+from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
+
+# Far longer than anything here takes.
+PATIENCE_SECONDS = 60
+
+
+class Editor:
+    """An editor with one server, and what its tests do again and again."""
+
+    def __init__(self, client: LanguageClient):
+        self.client = client
+        self.result: types.InitializeResult | None = None
+        self.registered: list[types.Registration] = []
+        self.health: asyncio.Queue[str] = asyncio.Queue()
+
+    async def initialize(self, capabilities: types.ClientCapabilities) -> types.ServerCapabilities:
+        params = types.InitializeParams(capabilities=capabilities)
+        self.result = await self.client.initialize_session(params)
+        return self.result.capabilities
+
+    async def ready(self) -> None:
+        """Waits until the embedded model is there."""
+        while await self.health.get() != "ok":
+            pass
+
+    def open(self, uri: str, language_id: str, text: str) -> None:
+        item = types.TextDocumentItem(uri=uri, language_id=language_id, version=1, text=text)
+        self.client.text_document_did_open(types.DidOpenTextDocumentParams(text_document=item))
+
+    def change(self, uri: str, version: int, at: types.Range, text: str) -> None:
+        document = types.VersionedTextDocumentIdentifier(uri=uri, version=version)
+        change = types.TextDocumentContentChangePartial(range=at, text=text)
+        self.client.text_document_did_change(
+            types.DidChangeTextDocumentParams(text_document=document, content_changes=[change])
+        )
+
+    async def complete(self, uri: str, at: types.Position) -> list[types.InlineCompletionItem]:
+        """The items of an inline completion that the user asked for, perhaps none; but null is no answer here."""
+        result = await self.client.text_document_inline_completion_async(completion(uri, at))
+        assert isinstance(result, types.InlineCompletionList), result
+        return list(result.items)
+
+
+def completion(uri: str, at: types.Position) -> types.InlineCompletionParams:
+    return types.InlineCompletionParams(
+        text_document=types.TextDocumentIdentifier(uri=uri),
+        position=at,
+        context=types.InlineCompletionContext(trigger_kind=types.InlineCompletionTriggerKind.Invoked),
+    )
+
+
+def vscode(*encodings: str) -> types.ClientCapabilities:
+    """What Visual Studio Code can do, with inline completion, and counting in these units."""
+    capabilities = client_capabilities("visual-studio-code")
+    capabilities.text_document.inline_completion = types.InlineCompletionClientCapabilities(dynamic_registration=True)
+    if encodings:
+        capabilities.general.position_encodings = list(encodings)
+    return capabilities
+
+
+@pytest_asyncio.fixture
+async def editor():
+    """An editor whose server has been started and told nothing yet; the test may end it or leave it to us."""
+    client = make_test_lsp_client()
+    editor = Editor(client)
+
+    @client.feature("lacuna/status")
+    def status(params):
+        editor.health.put_nowait(params.health)
+
+    @client.feature(types.CLIENT_REGISTER_CAPABILITY)
+    def register(params: types.RegistrationParams):
+        editor.registered.extend(params.registrations)
+
+    await client.start_io(os.environ["LACUNA_BINARY"], "lsp", "--device", "cpu", "--threads", "1")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        yield editor
+        if client._server.returncode is None:
+            await client.shutdown_session()
+            assert client._server.returncode == 0
+    assert client.error is None
+    await client.stop()
