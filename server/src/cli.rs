@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::lsp::{self, LspOptions};
+use crate::settings::Settings;
 use options::EngineOptions;
 use terminal_text::in_one_line;
 
@@ -52,6 +53,9 @@ struct LspArguments {
     /// Talk over standard input and output, which is the only way there is
     #[arg(long)]
     stdio: bool,
+    /// Print what an editor may set, as a JSON schema, and end
+    #[arg(long)]
+    schema: bool,
     #[command(flatten)]
     engine: EngineOptions,
 }
@@ -72,9 +76,13 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Lsp(LspArguments { schema: true, .. }) => {
+            writeln!(io::stdout(), "{:#}", Settings::schema())?;
+            Ok(ExitCode::SUCCESS)
+        }
         // An editor shows what its server says better than what the server's process said before it ended, so
         // whether the model is any good is for the server to find out.
-        Command::Lsp(LspArguments { stdio: _, engine }) => {
+        Command::Lsp(LspArguments { stdio: _, schema: false, engine }) => {
             lsp::run(LspOptions { model: engine.source(), device: engine.device, threads: engine.threads() })
         }
         Command::Fill(arguments) => fill::run(&arguments),

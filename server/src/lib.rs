@@ -9,6 +9,7 @@
 
 pub mod cli;
 pub mod exclusion;
+pub mod logging;
 pub mod lsp;
 pub mod postprocess;
 pub mod settings;

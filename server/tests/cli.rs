@@ -139,3 +139,11 @@ fn help_is_there_for_all() {
         assert!(output.status.success() && !output.stdout.is_empty(), "{command}");
     }
 }
+
+#[test]
+fn the_schema_of_the_settings_is_printed() {
+    let output = lacuna(Path::new("."), &["lsp", "--schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    assert_eq!(schema, lacuna_server::settings::Settings::schema());
+}
