@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! What a person got wrong is one line on standard error and a status other than 0. No file is ever written but the
-//! one that `forward` is told to write.
+//! one that `forward` is told to write, and those that `format` is told to write back.
 
 mod bench;
 mod doctor;
@@ -9,6 +9,7 @@ mod document;
 #[cfg(test)]
 mod fake;
 mod fill;
+mod format;
 mod forward;
 mod options;
 mod position;
@@ -40,6 +41,8 @@ enum Command {
     Lsp(LspArguments),
     /// Fill a hole in a file, and print what belongs there
     Fill(fill::FillArguments),
+    /// Lay out Markdown, and mend what is plainly broken in it
+    Format(format::FormatArguments),
     /// Run a checkpoint on token ids, from file to file
     Forward(forward::ForwardArguments),
     /// Measure what a denoising step costs on this machine
@@ -86,6 +89,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             lsp::run(LspOptions { model: engine.source(), device: engine.device, threads: engine.threads() })
         }
         Command::Fill(arguments) => fill::run(&arguments),
+        Command::Format(arguments) => format::run(&arguments, &mut io::stdout()),
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments, &mut io::stdout()),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut io::stdout()),

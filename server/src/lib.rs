@@ -11,6 +11,7 @@ pub mod cli;
 pub mod exclusion;
 pub mod logging;
 pub mod lsp;
+pub mod markdown;
 pub mod postprocess;
 pub mod settings;
 pub mod syntax;
