@@ -1,8 +1,9 @@
 use std::ops::Range;
 
 use lacuna_engine::{Extent, Language};
-use tree_sitter::{Node, Tree};
+use tree_sitter::Tree;
 
+use super::caret::{CaretPlace, caret_place};
 use super::lines::{floor_caret, is_blank, line_range};
 
 /// Where something may be filled in.
@@ -39,7 +40,7 @@ pub fn find_hole(text: &str, tree: Option<&Tree>, language: Language, byte_offse
     if !is_blank(&text[caret..line.end]) {
         return FoundHole { byte_range: caret..caret, extent: Extent::Line, kind: HoleKind::InsideLine };
     }
-    let in_prose = tree.is_some_and(|tree| is_in_string_or_comment(tree, text, caret));
+    let in_prose = caret_place(text, tree, language, caret) != CaretPlace::Code;
     let (extent, kind) = if !in_prose && (is_blank(before) || expects_block(before, language)) {
         (Extent::Block, HoleKind::Block)
     } else {
@@ -54,6 +55,16 @@ pub fn hole_of_range(text: &str, byte_range: Range<usize>) -> FoundHole {
     let start = floor_caret(text, byte_range.start).min(end);
     let extent = if text[start..end].contains(['\n', '\r']) { Extent::Block } else { Extent::Line };
     FoundHole { byte_range: start..end, extent, kind: HoleKind::Range }
+}
+
+/// The hole that a selection of lines or of a part of a line is: what is to be seen of it. The first line's indentation
+/// and the last line's end stay; `None` where nothing is to be seen.
+pub fn hole_of_selection(text: &str, byte_range: Range<usize>) -> Option<FoundHole> {
+    let selected = hole_of_range(text, byte_range).byte_range;
+    let trimmed = text[selected.clone()].trim_start();
+    let start = selected.end - trimmed.len();
+    let seen = trimmed.trim_end();
+    (!seen.is_empty()).then(|| hole_of_range(text, start..start + seen.len()))
 }
 
 /// Whether a line that ends like this goes on in lines below it.
@@ -77,43 +88,6 @@ fn begins_python_header(line: &str) -> bool {
     let ends_longer_head = line.starts_with([')', ']']);
     let first_word = line.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
     ends_longer_head || HEADS.contains(&first_word)
-}
-
-fn is_in_string_or_comment(tree: &Tree, text: &str, caret: usize) -> bool {
-    // The node that a caret stands in also contains the character before it.
-    let Some(previous) = text[..caret].chars().next_back() else {
-        return false;
-    };
-    let at = caret - previous.len_utf8();
-    // Downwards, because each step up from a node starts at the root again.
-    let mut cursor = tree.walk();
-    while cursor.node().start_byte() <= at {
-        let node = cursor.node();
-        if is_string(node) && caret < node.end_byte() {
-            return true;
-        }
-        // A line comment goes on for as long as somebody types; its node may contain the line's end.
-        let goes_on = caret <= node.end_byte() && is_line_comment(node, text) && previous != '\n';
-        if is_comment(node) && (caret < node.end_byte() || goes_on) {
-            return true;
-        }
-        if cursor.goto_first_child_for_byte(at).is_none() {
-            break;
-        }
-    }
-    false
-}
-
-fn is_string(node: Node<'_>) -> bool {
-    matches!(node.kind(), "string_literal" | "raw_string_literal" | "char_literal" | "string")
-}
-
-fn is_comment(node: Node<'_>) -> bool {
-    matches!(node.kind(), "line_comment" | "block_comment" | "comment")
-}
-
-fn is_line_comment(node: Node<'_>, text: &str) -> bool {
-    !text.get(node.byte_range()).is_some_and(|comment| comment.starts_with("/*"))
 }
 
 #[cfg(test)]

@@ -193,3 +193,13 @@ proptest! {
         assert_is_inside(&text, &hole_of_range(&text, start..end).byte_range);
     }
 }
+
+#[test]
+fn a_selection_keeps_its_edges() {
+    let of = |text: &str, range| super::hole_of_selection(text, range).map(|hole| text[hole.byte_range].to_owned());
+    assert_eq!(of("    a();\n    b();\n", 0..18).as_deref(), Some("a();\n    b();"));
+    assert_eq!(of("a\r\nb\r\n", 0..5).as_deref(), Some("a\r\nb"));
+    assert_eq!(of("é + 1", 1..4).as_deref(), Some("é +"));
+    assert_eq!(of("  \n  ", 0..5), None);
+    assert_eq!(of("ab", 7..9), None);
+}
