@@ -7,7 +7,7 @@ use super::background::Background;
 use super::rotating_file::RotatingFile;
 
 /// How long the last records may take to be written to each place.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = if cfg!(test) { Duration::from_secs(20) } else { Duration::from_secs(1) };
 
 /// Where records go to.
 #[derive(Debug)]
