@@ -7,19 +7,26 @@
 //!   of its own, and nothing that other messages need is ever locked meanwhile.
 //! - Each request gets exactly one response; a panic in it is an error to it alone.
 //! - Nothing that a client sends ends the process but `exit` and the end of input.
-//! - No document's text is logged.
+//! - No document's text is logged unless the settings say so.
 
+mod actions;
 mod backend;
+mod cache;
 mod capabilities;
+mod caret;
+mod configuration;
 mod document;
-mod exclusion;
+mod draft;
+mod edits;
 mod fill;
 mod framing;
 mod guard;
-mod holes;
 mod interpolate;
+mod local_engine;
 mod pending;
 mod positions;
+mod prefetch;
+mod progress;
 mod selected;
 mod session;
 mod status;
@@ -29,6 +36,8 @@ mod worker;
 mod handlers {
     pub(super) mod code_action;
     pub(super) mod code_action_resolve;
+    pub(super) mod execute_command;
+    pub(super) mod formatting;
     pub(super) mod inline_completion;
 }
 
@@ -38,13 +47,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lacuna_engine::{Device, Error, Infiller, LocalInfiller, LocalOptions, ModelSource};
+use lacuna_engine::{Device, ModelSource};
 use tower_lsp::{LspService, Server};
-use tracing_subscriber::EnvFilter;
 
+use crate::logging::{self, LogHandle};
+use crate::settings::LogSettings;
 use backend::Backend;
+use local_engine::LocalEngines;
 use transport::Gate;
 use worker::Worker;
+
+pub use worker::LoadEngine;
 
 /// What the language server runs with.
 #[derive(Clone, Debug)]
@@ -75,29 +88,35 @@ const PIPE_BYTES: usize = 1 << 16;
 
 /// Serves one editor over standard input and output until it says goodbye.
 pub fn run(options: LspOptions) -> anyhow::Result<ExitCode> {
-    log_to_standard_error();
-    let loader = move || -> Result<Box<dyn Infiller>, Error> {
-        let LspOptions { model, device, threads } = options;
-        Ok(Box::new(LocalInfiller::open(&LocalOptions { model, device, threads })?))
-    };
-    serve(std::io::stdin(), std::io::stdout(), loader)
+    // Kept here to the end: what was logged last is written when it goes.
+    let log = Arc::new(logging::init(&LogSettings::default()));
+    serve_logging(std::io::stdin(), std::io::stdout(), LocalEngines(options), Some(Arc::clone(&log)))
 }
 
-/// Serves one editor over two streams until it says goodbye. `loader` runs in the background, on the thread that
-/// runs the engine.
+/// Serves one editor over two streams until it says goodbye. Engines are loaded in the background, when the client's
+/// settings are known.
 ///
 /// The code is a failure where the editor left without a `shutdown`.
 pub fn serve(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
-    loader: impl FnOnce() -> Result<Box<dyn Infiller>, Error> + Send + 'static,
+    loader: impl LoadEngine,
+) -> anyhow::Result<ExitCode> {
+    serve_logging(input, output, loader, None)
+}
+
+fn serve_logging(
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    loader: impl LoadEngine,
+    log: Option<Arc<LogHandle>>,
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(MAX_PARSING_THREADS)
         .enable_time()
         .build()?;
-    let code = runtime.block_on(serve_until_exit(input, output, Worker::start(loader)?));
+    let code = runtime.block_on(serve_until_exit(input, output, Worker::start(loader)?, log));
     // Nothing that still runs may keep the process: a parse, or a write that the client does not read.
     runtime.shutdown_background();
     code
@@ -107,6 +126,7 @@ async fn serve_until_exit(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
     worker: Worker,
+    log: Option<Arc<LogHandle>>,
 ) -> anyhow::Result<ExitCode> {
     let frames = transport::read_frames(input)?;
     let output = transport::write_bodies(output)?;
@@ -117,7 +137,7 @@ async fn serve_until_exit(
 
     let (service, socket) = {
         let shutdown_seen = Arc::clone(&shutdown_seen);
-        LspService::build(|client| Backend::new(client, worker, shutdown_seen))
+        LspService::build(|client| Backend::new(client, worker, log, shutdown_seen))
             .custom_method("textDocument/inlineCompletion", Backend::inline_completion)
             .finish()
     };
@@ -150,20 +170,4 @@ async fn serve_until_exit(
 
 fn exit_code(shutdown_seen: &AtomicBool) -> ExitCode {
     if shutdown_seen.load(Ordering::SeqCst) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Logs what `LACUNA_LOG` names, and by default only what somebody should know about.
-fn log_to_standard_error() {
-    let filter = EnvFilter::try_from_env("LACUNA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    // The framework's finer levels quote whole messages, and with them documents; its warnings are about messages
-    // that every editor sends and no server has to know.
-    let quiet = ["tower_lsp_server=error".parse(), "tower_lsp_server::codec=off".parse()];
-    let filter = quiet.into_iter().flatten().fold(filter, EnvFilter::add_directive);
-    // Where somebody else has set up logging already, it stays as it is.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
-    // A panic's own message may quote text, so that only its place is told.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!("a request failed unexpectedly at {place}");
-    }));
 }

@@ -1,43 +1,66 @@
 //! The protocol's methods, each handed on to its handler.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+use tokio::sync::watch;
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::ls_types::{
-    CodeAction, CodeActionParams, CodeActionResponse, DidChangeTextDocumentParams, DidCloseTextDocumentParams,
-    DidOpenTextDocumentParams, InitializeParams, InitializeResult, InitializedParams, InlineCompletionList,
+    CodeAction, CodeActionParams, CodeActionResponse, DidChangeConfigurationParams, DidChangeTextDocumentParams,
+    DidCloseTextDocumentParams, DidOpenTextDocumentParams, DidSaveTextDocumentParams, DocumentFormattingParams,
+    DocumentRangeFormattingParams, ExecuteCommandParams, InitializeParams, InitializeResult, InitializedParams,
+    InlineCompletionList, TextEdit,
 };
 use tower_lsp::{Client, LanguageServer};
 
+use crate::logging::LogHandle;
 use crate::lsp::capabilities::ClientFacts;
+use crate::lsp::configuration;
 use crate::lsp::guard::{guarded, guarded_now};
-use crate::lsp::handlers::{code_action, code_action_resolve, inline_completion};
+use crate::lsp::handlers::{code_action, code_action_resolve, execute_command, formatting, inline_completion};
+use crate::lsp::prefetch::prefetch;
+use crate::lsp::progress::Progress;
 use crate::lsp::session::Session;
 use crate::lsp::status::{Status, StatusNotification};
-use crate::lsp::worker::{ModelState, Worker};
+use crate::lsp::worker::{Loading, ModelState, Worker};
+use crate::settings::LogSettings;
 
 /// What every handler works with.
 pub(crate) struct Backend {
     pub(crate) client: Client,
     pub(crate) worker: Worker,
-    session: Mutex<Session>,
+    session: Arc<Mutex<Session>>,
+    log: Option<Arc<LogHandle>>,
+    /// What is wrong with the settings that came with `initialize`, until the client can be told.
+    problems: Mutex<Vec<String>>,
     shutdown_seen: Arc<AtomicBool>,
 }
 
 impl Backend {
-    pub(crate) fn new(client: Client, worker: Worker, shutdown_seen: Arc<AtomicBool>) -> Self {
-        Self { client, worker, session: Mutex::default(), shutdown_seen }
+    pub(crate) fn new(
+        client: Client,
+        worker: Worker,
+        log: Option<Arc<LogHandle>>,
+        shutdown_seen: Arc<AtomicBool>,
+    ) -> Self {
+        Self { client, worker, session: Arc::default(), log, problems: Mutex::default(), shutdown_seen }
     }
 
     /// The session, for as long as nothing is waited for.
     pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
-        // A handler that panicked leaves documents as they were before or after its edit.
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.session)
     }
 
     pub(crate) fn model_state(&self) -> ModelState {
         self.worker.state().borrow().clone()
+    }
+
+    pub(crate) fn apply_log(&self, settings: &LogSettings) {
+        if let Some(log) = &self.log {
+            log.apply(settings);
+        }
     }
 
     pub(crate) async fn inline_completion(
@@ -52,7 +75,18 @@ impl Backend {
 impl LanguageServer for Backend {
     async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult> {
         let facts = ClientFacts::of(&params);
-        self.session().client = facts;
+        {
+            let mut session = self.session();
+            session.client = facts;
+            session.set_roots(roots(&params));
+        }
+        let sent = params.initialization_options.unwrap_or(Value::Null);
+        let problems = configuration::take_over(self, &sent);
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).extend(problems);
+        // The first engine is loaded even where its settings are the default ones.
+        if self.worker.is_idle() {
+            self.worker.load(&self.session().settings);
+        }
         Ok(facts.initialize_result())
     }
 
@@ -65,10 +99,16 @@ impl LanguageServer for Backend {
             if !registrations.is_empty()
                 && let Err(error) = client.register_capability(registrations).await
             {
-                tracing::warn!("the client refused to register inline completion: {error}");
+                tracing::warn!("the client refused to register what this server does: {error}");
             }
         });
-        tokio::spawn(announce_model(self.client.clone(), facts, self.worker.state()));
+        let session = Arc::clone(&self.session);
+        tokio::spawn(announce_model(self.client.clone(), facts, session, self.worker.state()));
+        let problems = std::mem::take(&mut *self.problems.lock().unwrap_or_else(PoisonError::into_inner));
+        configuration::tell(self, problems).await;
+        if facts.gives_configuration {
+            configuration::pull(self).await;
+        }
     }
 
     async fn shutdown(&self) -> Result<()> {
@@ -76,12 +116,41 @@ impl LanguageServer for Backend {
         Ok(())
     }
 
+    async fn did_change_configuration(&self, params: DidChangeConfigurationParams) {
+        let gives_configuration = self.session().client.gives_configuration;
+        // Some editors send nothing at all when they start, and mean nothing by it.
+        let says_nothing = match &params.settings {
+            Value::Null => true,
+            Value::Object(members) => members.is_empty(),
+            _ => false,
+        };
+        if gives_configuration {
+            configuration::pull(self).await;
+        } else if !says_nothing {
+            let problems = configuration::take_over(self, &params.settings);
+            configuration::tell(self, problems).await;
+        }
+    }
+
     async fn did_open(&self, params: DidOpenTextDocumentParams) {
         guarded_now(|| self.session().open(params));
     }
 
     async fn did_change(&self, params: DidChangeTextDocumentParams) {
-        guarded_now(|| self.session().change(params));
+        guarded_now(|| {
+            let accepted = self.session().change(&params);
+            if let Some(caret_byte) = accepted {
+                prefetch(self, &params.text_document.uri, caret_byte);
+            }
+        });
+    }
+
+    async fn did_save(&self, params: DidSaveTextDocumentParams) {
+        guarded_now(|| {
+            if let Some(text) = &params.text {
+                self.session().resynchronise(&params.text_document.uri, text);
+            }
+        });
     }
 
     async fn did_close(&self, params: DidCloseTextDocumentParams) {
@@ -95,24 +164,60 @@ impl LanguageServer for Backend {
     async fn code_action_resolve(&self, action: CodeAction) -> Result<CodeAction> {
         guarded(code_action_resolve::handle(self, action)).await
     }
+
+    async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {
+        guarded(execute_command::handle(self, params)).await
+    }
+
+    async fn formatting(&self, params: DocumentFormattingParams) -> Result<Option<Vec<TextEdit>>> {
+        guarded(formatting::handle(self, &params.text_document.uri, None)).await
+    }
+
+    async fn range_formatting(&self, params: DocumentRangeFormattingParams) -> Result<Option<Vec<TextEdit>>> {
+        guarded(formatting::handle(self, &params.text_document.uri, Some(params.range))).await
+    }
 }
 
-/// Shows progress while the model loads, and then says how it went.
-async fn announce_model(client: Client, facts: ClientFacts, mut state: tokio::sync::watch::Receiver<ModelState>) {
-    let is_loading = *state.borrow() == ModelState::Loading;
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A handler that panicked leaves documents as they were before or after its edit.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The workspace's folders, as paths.
+#[expect(deprecated, reason = "older clients name their folder only there")]
+fn roots(params: &InitializeParams) -> Vec<PathBuf> {
+    let folders = params.workspace_folders.iter().flatten().map(|folder| &folder.uri);
+    let folders: Vec<_> = folders.filter_map(|uri| uri.to_file_path()).map(|path| path.into_owned()).collect();
+    if folders.is_empty() {
+        params.root_uri.iter().filter_map(|uri| uri.to_file_path()).map(|path| path.into_owned()).collect()
+    } else {
+        folders
+    }
+}
+
+/// Follows the model: shows progress while it loads, says how it went, and forgets what another one has answered.
+async fn announce_model(
+    client: Client,
+    facts: ClientFacts,
+    session: Arc<Mutex<Session>>,
+    mut states: watch::Receiver<ModelState>,
+) {
     let mut progress = None;
-    if is_loading && facts.shows_progress {
-        let token = tower_lsp::ls_types::ProgressToken::String("lacuna-model".to_owned());
-        // The client must agree to the token before it is used.
-        if client.create_work_done_progress(token.clone()).await.is_ok() {
-            progress = Some(client.progress(token, "Lacuna: loading the model").begin().await);
+    loop {
+        let state = states.borrow_and_update().clone();
+        if state.loading == Loading::UnderWay {
+            let title = "Lacuna: loading the model".to_owned();
+            progress.get_or_insert_with(|| Progress::begin(client.clone(), facts, "lacuna-model".to_owned(), title));
+        } else {
+            progress = None;
+        }
+        lock(&session).forget_answers();
+        // Nobody has to know that nothing is there yet; what serves meanwhile is worth a word.
+        if state.loading != Loading::UnderWay || state.serving.is_some() {
+            client.send_notification::<StatusNotification>(Status::of_model(&state)).await;
+        }
+        if states.changed().await.is_err() {
+            return;
         }
     }
-    let Ok(state) = state.wait_for(|state| *state != ModelState::Loading).await.map(|state| state.clone()) else {
-        return;
-    };
-    if let Some(progress) = progress {
-        progress.finish().await;
-    }
-    client.send_notification::<StatusNotification>(Status::of_model(&state)).await;
 }

@@ -1,56 +1,98 @@
-//! Asks the engine what belongs into a hole. Runs on the worker's thread.
+//! Asks the engine what belongs into a hole.
 
 use std::ops::Range;
+use std::time::Duration;
 
-use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language};
+use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language, Step};
 use tokio::sync::oneshot;
 use tower_lsp::jsonrpc;
 
 use crate::lsp::worker::Panicked;
 use crate::postprocess::{self, Surroundings};
-use crate::syntax;
+
+/// How long a parse may take before a hole is looked for without a tree.
+pub(crate) const PARSE_BUDGET: Duration = Duration::from_millis(200);
 
 /// The same request is answered the same way every time.
 const SEED: u64 = 0;
 
-/// What may stand at a caret, best first; nothing where nothing is good enough.
-pub(crate) fn fill_at_caret(
-    engine: &dyn Infiller,
-    text: String,
-    language: Language,
-    caret_byte: usize,
-    candidates: usize,
-    cancel: &Cancel,
-) -> Result<Vec<String>, Error> {
-    let tree = syntax::parse(&text, language);
-    let hole = syntax::find_hole(&text, tree.as_ref(), language, caret_byte);
-    fill(engine, text, language, hole.byte_range, hole.extent, candidates, cancel)
+/// What may stand in a hole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filled {
+    /// Best first; none where nothing is good enough.
+    pub(crate) fills: Vec<String>,
+    /// Why there are none, in one sentence.
+    pub(crate) silence: Option<String>,
 }
 
-/// What may stand in a hole, best first.
+/// What comes of some work on the worker's thread.
+pub(crate) type Received<T> = oneshot::Receiver<Result<Result<T, Error>, Panicked>>;
+
+impl Filled {
+    pub(crate) fn nothing(silence: impl Into<String>) -> Self {
+        Self { fills: Vec::new(), silence: Some(silence.into()) }
+    }
+}
+
+/// What is asked of the fills of one hole.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) language: Language,
+    pub(crate) byte_range: Range<usize>,
+    pub(crate) extent: Extent,
+    pub(crate) candidates: usize,
+    pub(crate) max_lines: Option<usize>,
+    pub(crate) options: postprocess::Options,
+}
+
+impl Wanted {
+    /// One fill, of any length, that somebody has asked for.
+    pub(crate) fn one(language: Language, byte_range: Range<usize>, extent: Extent) -> Self {
+        let options = postprocess::Options::default();
+        Self { language, byte_range, extent, candidates: 1, max_lines: None, options }
+    }
+}
+
+/// Fills one hole of a text.
 pub(crate) fn fill(
     engine: &dyn Infiller,
     text: String,
-    language: Language,
-    byte_range: Range<usize>,
-    extent: Extent,
-    candidates: usize,
+    wanted: Wanted,
     cancel: &Cancel,
-) -> Result<Vec<String>, Error> {
+    on_step: &mut dyn FnMut(Step<'_>),
+) -> Result<Filled, Error> {
+    let Wanted { language, byte_range, extent, candidates, max_lines, options } = wanted;
     let hole = Hole::new(byte_range.clone(), extent);
     let request = InfillRequest { text, language, holes: vec![hole], seed: SEED, candidates };
-    let infill = engine.infill(&request, cancel, &mut |_| {})?;
+    let infill = engine.infill(&request, cancel, on_step)?;
     let (before, after) = (&request.text[..byte_range.start], &request.text[byte_range.end..]);
     let around = Surroundings { before, after, extent, language };
-    let mut fills: Vec<String> = Vec::new();
-    for fill in infill.candidates.iter().filter_map(|candidate| candidate.fills.first()) {
-        let fill = postprocess::process(fill, &around).text;
-        // Two fills may have become one, and blanks alone cannot even be seen.
-        if !fill.trim().is_empty() && !fills.contains(&fill) {
-            fills.push(fill);
+    let mut filled = Filled::default();
+    for candidate in &infill.candidates {
+        let Some(fill) = candidate.fills.first() else {
+            continue;
+        };
+        let fill = first_lines(fill, max_lines);
+        let processed = postprocess::process_with(fill, Some(candidate.confidence), &around, &options);
+        if let Some(rejected) = processed.rejected {
+            filled.silence.get_or_insert(rejected.reason);
+        } else if !filled.fills.contains(&processed.text) {
+            // Two fills may have become one.
+            filled.fills.push(processed.text);
         }
     }
-    Ok(fills)
+    if !filled.fills.is_empty() {
+        filled.silence = None;
+    }
+    Ok(filled)
+}
+
+fn first_lines(text: &str, limit: Option<usize>) -> &str {
+    let Some(limit) = limit else {
+        return text;
+    };
+    let length: usize = crate::syntax::lines::lines(text).take(limit).map(str::len).sum();
+    if length < text.len() { crate::syntax::lines::without_end(&text[..length]) } else { text }
 }
 
 /// What came of some work on the worker's thread: `None` if it was given up.
@@ -70,4 +112,17 @@ pub(crate) fn failed(message: String) -> jsonrpc::Error {
     /// `RequestFailed` of the protocol.
     const REQUEST_FAILED: i64 = -32803;
     jsonrpc::Error { code: jsonrpc::ErrorCode::ServerError(REQUEST_FAILED), message: message.into(), data: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_lines;
+
+    #[test]
+    fn only_so_many_lines() {
+        assert_eq!(first_lines("a\r\nb\r\nc", Some(2)), "a\r\nb");
+        assert_eq!(first_lines("a\nb", Some(2)), "a\nb");
+        assert_eq!(first_lines("a\nb\n", Some(2)), "a\nb\n");
+        assert_eq!(first_lines("a\nb\nc", None), "a\nb\nc");
+    }
 }

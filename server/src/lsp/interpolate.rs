@@ -51,6 +51,13 @@ pub(crate) struct Suggestion {
     pub(crate) is_invoked: bool,
 }
 
+impl Suggestion {
+    /// Whether all of one fill stands in the text now.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.fills.contains(&self.anchor.typed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Anchor;

@@ -44,6 +44,11 @@ impl Pending {
         self.anchor.as_mut().is_some_and(|anchor| anchor.follow(edit))
     }
 
+    /// Where the request's caret is now, if it may move.
+    pub(crate) fn caret_byte(&self) -> Option<usize> {
+        self.anchor.as_ref().map(Anchor::caret_byte)
+    }
+
     /// Where the request's caret is now; `None` if it has not moved because nothing at all may.
     pub(crate) fn into_anchor(mut self) -> Option<Anchor> {
         self.anchor.take()

@@ -1,26 +1,36 @@
-//! What the server knows: the client's abilities and the open documents.
+//! What the server knows: the client's abilities, the settings and the open documents.
 //!
 //! Messages that change the state run on this, to their end, before anything else is looked at. Everything that
 //! takes time works on a [`Snapshot`].
 
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use tower_lsp::ls_types::{
     DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, Position, Uri,
 };
 
+use crate::exclusion::Exclusion;
+use crate::lsp::cache::Cache;
 use crate::lsp::capabilities::ClientFacts;
 use crate::lsp::document::Document;
-use crate::lsp::exclusion::reason_to_exclude;
 use crate::lsp::interpolate::{Anchor, Suggestion};
 use crate::lsp::pending::{Pending, Ticket};
 use crate::lsp::positions::{Encoding, byte_of_position};
+use crate::lsp::prefetch::Prefetch;
+use crate::settings::Settings;
 use crate::syntax;
 
 /// The mutable state, never held while anything is waited for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client: ClientFacts,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) cache: Cache,
+    /// The workspace's folders.
+    roots: Vec<PathBuf>,
+    exclusion: Exclusion,
     documents: HashMap<Uri, Entry>,
     next_request_id: u64,
 }
@@ -39,38 +49,90 @@ pub(crate) struct OpenDocument {
     pub(crate) document: Document,
     pub(crate) pending: Option<Pending>,
     pub(crate) suggestion: Option<Suggestion>,
+    /// What is computed before it is asked for; its other side is `pending`.
+    pub(crate) prefetch: Option<Prefetch>,
+    /// Where the editor asked last of its own accord, and for which version.
+    pub(crate) asked: Option<(i32, usize)>,
+    /// Why the last request got nothing, in one sentence.
+    pub(crate) silence: Option<String>,
+    language_id: String,
 }
 
+/// What is known of a name.
 #[derive(Debug)]
 enum Entry {
-    Open(OpenDocument),
-    Excluded { reason: &'static str, is_told: bool },
+    Open(Box<OpenDocument>),
+    /// Nothing of its text is kept, so that it stays so until the document is opened again.
+    Excluded {
+        reason: String,
+        is_told: bool,
+    },
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        let settings = Settings::default();
+        let (exclusion, _) = Exclusion::new(&settings.exclude, settings.respect_gitignore, Vec::new());
+        Self {
+            client: ClientFacts::default(),
+            settings: Arc::new(settings),
+            cache: Cache::default(),
+            roots: Vec::new(),
+            exclusion,
+            documents: HashMap::new(),
+            next_request_id: 0,
+        }
+    }
 }
 
 impl Session {
+    /// Takes over settings, and gives what is wrong with them.
+    pub(crate) fn configure(&mut self, settings: Settings) -> Vec<String> {
+        let (exclusion, problems) = Exclusion::new(&settings.exclude, settings.respect_gitignore, self.roots.clone());
+        self.exclusion = exclusion;
+        self.settings = Arc::new(settings);
+        for (uri, entry) in &mut self.documents {
+            if let Entry::Open(_) = entry
+                && let Some(excluded) = excluded(&self.exclusion, uri)
+            {
+                *entry = excluded;
+            }
+        }
+        self.forget_answers();
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    pub(crate) fn set_roots(&mut self, roots: Vec<PathBuf>) {
+        self.roots = roots;
+    }
+
     pub(crate) fn open(&mut self, params: DidOpenTextDocumentParams) {
         let opened = params.text_document;
-        let entry = match reason_to_exclude(&opened.uri) {
-            Some(reason) => Entry::Excluded { reason, is_told: false },
-            None => Entry::Open(OpenDocument {
+        let entry = excluded(&self.exclusion, &opened.uri).unwrap_or_else(|| {
+            Entry::Open(Box::new(OpenDocument {
                 document: Document::new(&opened.text, opened.version, syntax::language_of_id(&opened.language_id)),
                 pending: None,
                 suggestion: None,
-            }),
-        };
+                prefetch: None,
+                asked: None,
+                silence: None,
+                language_id: opened.language_id,
+            }))
+        });
         if self.documents.insert(opened.uri, entry).is_some() {
             tracing::warn!("a document was opened twice; the second text counts");
         }
     }
 
-    pub(crate) fn change(&mut self, params: DidChangeTextDocumentParams) {
+    /// Applies an edit. Gives where the caret then stands if the edit has put in all of a fill that was offered.
+    pub(crate) fn change(&mut self, params: &DidChangeTextDocumentParams) -> Option<usize> {
         let encoding = self.client.encoding;
         let open = match self.documents.get_mut(&params.text_document.uri) {
             Some(Entry::Open(open)) => open,
-            Some(Entry::Excluded { .. }) => return,
+            Some(Entry::Excluded { .. }) => return None,
             None => {
                 tracing::warn!("an edit of a document that is not open was ignored");
-                return;
+                return None;
             }
         };
         if params.text_document.version <= open.document.version {
@@ -82,6 +144,22 @@ impl Session {
             // What an edit makes worthless is given up here already, so that nothing is computed in vain.
             open.pending.take_if(|pending| !pending.follow(&edit));
             open.suggestion.take_if(|suggestion| !suggestion.anchor.follow(&edit));
+        }
+        let accepted = open.suggestion.take_if(|suggestion| suggestion.is_accepted())?;
+        open.pending = None;
+        Some(accepted.anchor.caret_byte())
+    }
+
+    /// Takes the whole text from the client where it has it at hand.
+    pub(crate) fn resynchronise(&mut self, uri: &Uri, text: &str) {
+        let Some(open) = self.document_mut(uri) else {
+            return;
+        };
+        let edit = open.document.resynchronise(text);
+        if !edit.is_empty() {
+            tracing::warn!("a document was not what its client had, and now is again");
+            open.pending = None;
+            open.suggestion = None;
         }
     }
 
@@ -111,12 +189,32 @@ impl Session {
         Some(Snapshot { uri: uri.clone(), document, encoding: self.client.encoding })
     }
 
+    /// Whether the document is still what it was in this version.
+    pub(crate) fn is_current(&self, uri: &Uri, version: i32) -> bool {
+        self.document(uri).is_some_and(|open| open.document.version == version)
+    }
+
+    /// Why nothing at all is offered in a document, in one sentence; `None` if there may be something.
+    pub(crate) fn switched_off(&self, uri: &Uri) -> Option<String> {
+        let open = match self.documents.get(uri) {
+            Some(Entry::Open(open)) => open,
+            Some(Entry::Excluded { reason, .. }) => return Some(reason.clone()),
+            None => return Some("the document is not open".to_owned()),
+        };
+        let language_id = &open.language_id;
+        let is_off = !self.settings.is_enabled_for(language_id);
+        is_off.then(|| match self.settings.enable {
+            true => format!("Lacuna is switched off for {language_id}"),
+            false => "Lacuna is switched off".to_owned(),
+        })
+    }
+
     /// Why the document is not read, the first time that this is asked.
-    pub(crate) fn exclusion_to_tell(&mut self, uri: &Uri) -> Option<&'static str> {
+    pub(crate) fn exclusion_to_tell(&mut self, uri: &Uri) -> Option<String> {
         match self.documents.get_mut(uri) {
             Some(Entry::Excluded { reason, is_told }) if !*is_told => {
                 *is_told = true;
-                Some(reason)
+                Some(reason.clone())
             }
             _ => None,
         }
@@ -125,11 +223,29 @@ impl Session {
     /// Begins a request that supersedes any older one in the same document. `anchor` is `None` where no edit at all
     /// may be made meanwhile.
     pub(crate) fn begin(&mut self, uri: &Uri, anchor: Option<Anchor>) -> Option<Ticket> {
-        let id = self.next_request_id;
-        self.next_request_id += 1;
+        let id = self.next_id();
         let (pending, ticket) = Pending::begin(id, anchor);
         self.document_mut(uri)?.pending = Some(pending);
         Some(ticket)
+    }
+
+    /// A number that nothing else in this session has.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.next_request_id += 1;
+        self.next_request_id
+    }
+
+    /// Forgets answers that another model would not give.
+    pub(crate) fn forget_answers(&mut self) {
+        self.cache.clear();
+        for entry in self.documents.values_mut() {
+            if let Entry::Open(open) = entry {
+                open.suggestion = None;
+                open.prefetch = None;
+                open.asked = None;
+                open.silence = None;
+            }
+        }
     }
 }
 
@@ -137,4 +253,8 @@ impl Snapshot {
     pub(crate) fn byte_of(&self, position: Position) -> usize {
         byte_of_position(&self.document.text, position, self.encoding)
     }
+}
+
+fn excluded(exclusion: &Exclusion, uri: &Uri) -> Option<Entry> {
+    exclusion.reason(uri).map(|reason| Entry::Excluded { reason: reason.to_string(), is_told: false })
 }

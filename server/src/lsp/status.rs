@@ -1,9 +1,9 @@
-//! What the server tells about itself unasked.
+//! What the server tells about itself.
 
 use serde::{Deserialize, Serialize};
 use tower_lsp::ls_types::notification::Notification;
 
-use crate::lsp::worker::ModelState;
+use crate::lsp::worker::{Loading, ModelState};
 
 /// `lacuna/status`: whether there will be completions, and if not, why.
 #[derive(Debug)]
@@ -17,16 +17,16 @@ impl Notification for StatusNotification {
 /// How things stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
-    health: Health,
+    pub(crate) health: Health,
     /// One sentence for the user.
-    message: String,
-    model: Option<String>,
-    device: Option<String>,
+    pub(crate) message: String,
+    pub(crate) model: Option<String>,
+    pub(crate) device: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Health {
+pub(crate) enum Health {
     /// All is well.
     Ok,
     /// Something is not done, on purpose.
@@ -40,29 +40,29 @@ enum Health {
 impl Status {
     /// How the model stands.
     pub(crate) fn of_model(state: &ModelState) -> Self {
-        let (health, message) = match state {
-            ModelState::Loading => (Health::Loading, "the model is loading".to_owned()),
-            ModelState::Ready(_) => (Health::Ok, "ready".to_owned()),
-            ModelState::Failed(reason) => (Health::Error, reason.clone()),
+        let (health, message) = match (&state.loading, &state.serving) {
+            (Loading::UnderWay, None) => (Health::Loading, "the model is loading".to_owned()),
+            (Loading::UnderWay, Some(serving)) => {
+                (Health::Loading, format!("the model is loading; {} serves meanwhile", serving.model))
+            }
+            (Loading::Done, _) => (Health::Ok, "ready".to_owned()),
+            (Loading::Failed(reason), _) => (Health::Error, reason.clone()),
         };
         Self::new(health, message, state)
     }
 
     /// Why one document gets nothing.
-    pub(crate) fn of_exclusion(reason: &str, state: &ModelState) -> Self {
-        Self::new(Health::Warning, reason.to_owned(), state)
+    pub(crate) fn of_silence(reason: String, state: &ModelState) -> Self {
+        Self::new(Health::Warning, reason, state)
     }
 
     fn new(health: Health, message: String, state: &ModelState) -> Self {
-        let description = match state {
-            ModelState::Ready(description) => Some(description),
-            ModelState::Loading | ModelState::Failed(_) => None,
-        };
+        let serving = state.serving.as_ref();
         Self {
             health,
             message,
-            model: description.map(|description| description.model.clone()),
-            device: description.map(|description| description.device.clone()),
+            model: serving.map(|description| description.model.clone()),
+            device: serving.map(|description| description.device.clone()),
         }
     }
 }

@@ -37,7 +37,7 @@ impl Server {
         let (server_input, input) = std::io::pipe().expect("a pipe");
         let (from_server, server_output) = std::io::pipe().expect("a pipe");
         let thread = std::thread::spawn(move || {
-            let load = || Ok(Box::new(Engine::new()) as Box<dyn Infiller>);
+            let load = |_: &lacuna_server::settings::Settings| Ok(Box::new(Engine::new()) as Box<dyn Infiller>);
             lacuna_server::lsp::serve(server_input, server_output, load).expect("the server runs");
         });
         let (sender, output) = mpsc::channel();

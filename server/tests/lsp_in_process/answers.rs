@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use crate::client::{inline_completion, position};
 use crate::engine::fake_engine;
-use crate::harness::{Loaded, assert_idle, code_action, connect, insert_texts, next_call, ready, resolving};
+use crate::harness::{
+    Loaded, assert_idle, code_action, connect, insert_texts, next_call, ready, ready_with, resolving,
+};
 #[test]
 fn typing_the_beginning_of_an_answer_keeps_and_shortens_it() {
     let (mut client, calls) = ready(json!({}));
@@ -95,7 +97,8 @@ fn the_engine_sees_the_document_and_the_answer_fits_it() {
 
 #[test]
 fn a_selected_completion_is_extended_in_its_own_range() {
-    let (mut client, calls) = ready(json!({}));
+    let settings = json!({ "inlineCompletion": { "debounceMs": 0, "midLine": "always" } });
+    let (mut client, calls) = ready_with(json!({}), settings);
     client.open("file:///a.rs", "rust", "console.lo()\n");
     let range = json!({ "start": position((0, 8)), "end": position((0, 10)) });
     let mut params = inline_completion("file:///a.rs", (0, 10), 2);

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::client::position;
+use crate::client::{Client, position};
 use crate::harness::{
-    CONTENT_MODIFIED, REQUEST_CANCELLED, REQUEST_FAILED, assert_idle, cancel, code_action, next_call, ready, resolving,
+    CONTENT_MODIFIED, INVALID_PARAMS, REQUEST_CANCELLED, REQUEST_FAILED, assert_idle, cancel, code_action, next_call,
+    ready, resolving,
 };
 #[test]
 fn a_hole_is_filled_when_the_user_has_chosen_it() {
@@ -75,14 +76,102 @@ fn a_client_that_cannot_resolve_gets_the_edit_at_once() {
     client.finish();
 }
 
+fn titles(actions: &Value) -> Vec<&str> {
+    actions.as_array().into_iter().flatten().filter_map(|action| action["title"].as_str()).collect()
+}
+
+/// The edits of a resolved action, each as its range and its text.
+fn edits(action: &Value) -> Vec<(Value, &str)> {
+    let edits = action["edit"]["documentChanges"][0]["edits"].as_array().expect("edits");
+    edits.iter().map(|edit| (edit["range"].clone(), edit["newText"].as_str().expect("a text"))).collect()
+}
+
 #[test]
-fn several_holes_are_told_apart() {
-    let (mut client, _calls) = ready(resolving());
+fn several_holes_are_told_apart_and_filled_together() {
+    let (mut client, calls) = ready(resolving());
     client.open("file:///a.rs", "rust", "fn f() -> u8 {\n    todo!()\n}\nfn g() -> u8 {\n    todo!()\n}\n");
     let mut params = code_action("file:///a.rs", (0, 0));
     params["range"]["end"] = position((9, 0));
     let actions = client.result("textDocument/codeAction", params);
-    let titles: Vec<_> = actions.as_array().into_iter().flatten().map(|action| &action["title"]).collect();
-    assert_eq!(titles, ["Fill the hole in line 2", "Fill the hole in line 5"]);
+    let expected = ["Fill the hole in line 2", "Fill the hole in line 5", "Fill all 2 holes in this file"];
+    assert_eq!(titles(&actions)[..3], expected);
+
+    // The second hole is filled in the light of the first, and both ranges are those of the document.
+    let id = client.request("codeAction/resolve", actions[2].clone());
+    next_call(&calls).fill(&["let long = 1;\n    long"]);
+    let call = next_call(&calls);
+    assert_eq!(call.around(), ("fn f() -> u8 {\n    let long = 1;\n    long\n}\nfn g() -> u8 {\n    ", "\n}\n"));
+    call.fill(&["2"]);
+    let action = client.result_of(id);
+    let range = |line| json!({ "start": position((line, 4)), "end": position((line, 11)) });
+    assert_eq!(edits(&action), [(range(1), "let long = 1;\n    long"), (range(4), "2")]);
+    client.finish();
+}
+
+#[test]
+fn a_selection_is_rewritten_and_nothing_else() {
+    let (mut client, calls) = ready(resolving());
+    client.open("file:///a.rs", "rust", "let 漢 = old(1);\nlet y = 2;\n");
+    let mut params = code_action("file:///a.rs", (0, 8));
+    params["range"]["end"] = position((0, 14));
+    let actions = client.result("textDocument/codeAction", params);
+    assert!(titles(&actions)[0].starts_with("Rewrite selection"), "{actions}");
+    let id = client.request("codeAction/resolve", actions[0].clone());
+    let call = next_call(&calls);
+    assert_eq!(call.around(), ("let 漢 = ", ";\nlet y = 2;\n"));
+    call.fill(&["new()"]);
+    let range = json!({ "start": position((0, 8)), "end": position((0, 14)) });
+    assert_eq!(edits(&client.result_of(id)), [(range, "new()")]);
+    client.finish();
+}
+
+#[test]
+fn a_block_is_completed() {
+    let (mut client, calls) = ready(resolving());
+    client.open("file:///a.rs", "rust", "fn f() {\n    a();\n    \n}\nfn g() {}\n");
+    let actions = client.result("textDocument/codeAction", code_action("file:///a.rs", (2, 4)));
+    let index = titles(&actions).iter().position(|title| *title == "Complete this block").expect("it is offered");
+    let id = client.request("codeAction/resolve", actions[index].clone());
+    let call = next_call(&calls);
+    let (before, after) = call.around();
+    assert!(before.starts_with("fn f() {\n    a();\n") && after.trim_start() == "}\nfn g() {}\n");
+    call.fill(&["b();"]);
+    let action = client.result_of(id);
+    assert!(edits(&action)[0].1.contains("b();"));
+    client.finish();
+}
+
+#[test]
+fn commands_apply_one_edit_or_say_why_not() {
+    let (mut client, calls) = ready(resolving());
+    client.open("file:///a.py", "python", "def f():\n    pass\n");
+    let command = |client: &mut Client, name: &str, uri: &str| {
+        client.request("workspace/executeCommand", json!({ "command": name, "arguments": [uri] }))
+    };
+    let id = command(&mut client, "lacuna.fillAll", "file:///a.py");
+    next_call(&calls).fill(&["return 1"]);
+    let apply = client.message("workspace/applyEdit");
+    assert_eq!(apply["params"]["edit"]["documentChanges"][0]["textDocument"]["version"], 1);
+    client.send(&json!({ "jsonrpc": "2.0", "id": apply["id"], "result": { "applied": true } }));
+    assert_eq!(client.result_of(id), Value::Null);
+
+    // What the editor refuses is an error; what there is nothing to do for is a message.
+    let id = command(&mut client, "lacuna.fillAll", "file:///a.py");
+    next_call(&calls).fill(&["return 1"]);
+    let apply = client.message("workspace/applyEdit");
+    let refusal = json!({ "applied": false, "failureReason": "read only" });
+    client.send(&json!({ "jsonrpc": "2.0", "id": apply["id"], "result": refusal }));
+    assert_eq!(client.error_of(id), REQUEST_FAILED);
+    client.open("file:///b.py", "python", "x = 1\n");
+    let id = command(&mut client, "lacuna.fillAll", "file:///b.py");
+    assert_eq!(client.result_of(id), Value::Null);
+    let message = client.message("window/showMessage");
+    assert!(message["params"]["message"].as_str().is_some_and(|message| message.contains("no hole")));
+    for (name, uri) in [("lacuna.fillAll", "file:///unknown.py"), ("lacuna.formatMarkdown", "file:///unknown.md")] {
+        let id = command(&mut client, name, uri);
+        assert_eq!(client.error_of(id), REQUEST_FAILED);
+    }
+    let id = command(&mut client, "lacuna.unknown", "file:///a.py");
+    assert_eq!(client.error_of(id), INVALID_PARAMS);
     client.finish();
 }

@@ -3,7 +3,9 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use lacuna_engine::{Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, PromptUse, Step, Timings};
+use lacuna_engine::{
+    Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, Piece, PromptUse, Step, Timings,
+};
 
 /// One request that the engine has begun.
 pub(crate) struct Call {
@@ -14,7 +16,8 @@ pub(crate) struct Call {
 }
 
 enum Reply {
-    Fills(Vec<String>),
+    Draft(Vec<Piece>),
+    Fills(Vec<String>, f32),
     Error(Error),
     Panic,
 }
@@ -22,7 +25,18 @@ enum Reply {
 impl Call {
     /// Ends the request with these candidates.
     pub(crate) fn fill(self, fills: &[&str]) {
-        self.end(Reply::Fills(fills.iter().map(|&fill| fill.to_owned()).collect()));
+        self.end(Reply::Fills(fills.iter().map(|&fill| fill.to_owned()).collect(), 1.0));
+    }
+
+    pub(crate) fn fill_with_confidence(self, fill: &str, confidence: f32) {
+        self.end(Reply::Fills(vec![fill.to_owned()], confidence));
+    }
+
+    /// Takes a step to a draft of these pieces, each with whether it is settled.
+    pub(crate) fn draft(&self, pieces: &[(&str, bool)]) {
+        let piece = |&(text, settled): &(&str, bool)| Piece { text: text.to_owned(), settled, certainty: 0.5 };
+        let draft = Reply::Draft(pieces.iter().map(piece).collect());
+        self.reply.send(draft).expect("the engine still works on the request");
     }
 
     pub(crate) fn fail(self, error: Error) {
@@ -67,7 +81,12 @@ pub(crate) fn fake_engine() -> (Box<dyn Infiller>, mpsc::Receiver<Call>) {
 }
 
 impl Infiller for FakeEngine {
-    fn infill(&self, request: &InfillRequest, cancel: &Cancel, _: &mut dyn FnMut(Step<'_>)) -> Result<Infill, Error> {
+    fn infill(
+        &self,
+        request: &InfillRequest,
+        cancel: &Cancel,
+        on_step: &mut dyn FnMut(Step<'_>),
+    ) -> Result<Infill, Error> {
         let (reply, replies) = mpsc::channel();
         let (_working, ended) = mpsc::channel();
         let call = Call { request: request.clone(), cancel: cancel.clone(), reply, ended };
@@ -77,7 +96,8 @@ impl Infiller for FakeEngine {
         // Each round is a denoising step, between which the flag is looked at.
         loop {
             match replies.recv_timeout(Duration::from_millis(1)) {
-                Ok(Reply::Fills(fills)) => return Ok(infill(fills)),
+                Ok(Reply::Draft(pieces)) => on_step(Step { index: 1, limit: 2, candidate: 0, holes: &[pieces] }),
+                Ok(Reply::Fills(fills, confidence)) => return Ok(infill(fills, confidence)),
                 Ok(Reply::Error(error)) => return Err(error),
                 Ok(Reply::Panic) => panic!("the test wants this"),
                 Err(mpsc::RecvTimeoutError::Timeout) if cancel.is_cancelled() => {
@@ -94,10 +114,10 @@ impl Infiller for FakeEngine {
     }
 }
 
-fn infill(fills: Vec<String>) -> Infill {
+fn infill(fills: Vec<String>, confidence: f32) -> Infill {
     let candidates = fills
         .into_iter()
-        .map(|fill| Candidate { fills: vec![fill], choices: vec![None], confidence: 1.0, tokens: 1, steps: 1 })
+        .map(|fill| Candidate { fills: vec![fill], choices: vec![None], confidence, tokens: 1, steps: 1 })
         .collect();
     Infill { candidates, prompt: PromptUse::default(), timings: Timings::default() }
 }

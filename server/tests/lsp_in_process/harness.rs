@@ -1,9 +1,11 @@
 //! A server in this process, and what the tests say to it over and over.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use lacuna_engine::{Error, Infiller};
+use lacuna_server::lsp::LoadEngine;
+use lacuna_server::settings::Settings;
 use serde_json::{Value, json};
 
 use crate::client::{Client, position};
@@ -11,12 +13,27 @@ use crate::engine::{Call, fake_engine};
 
 pub(crate) const REQUEST_CANCELLED: i64 = -32800;
 pub(crate) const CONTENT_MODIFIED: i64 = -32801;
+pub(crate) const INVALID_PARAMS: i64 = -32602;
 pub(crate) const REQUEST_FAILED: i64 = -32803;
 
 pub(crate) type Loaded = Result<Box<dyn Infiller>, Error>;
 
-/// A client of a server whose engine comes from the loader.
+/// A loader for a test that loads once.
+pub(crate) fn once(loader: impl FnOnce() -> Loaded + Send + 'static) -> impl LoadEngine {
+    let loader = Mutex::new(Some(loader));
+    move |_: &Settings| {
+        let loader = loader.lock().expect("no test panics in here").take();
+        loader.expect("the engine is loaded once")()
+    }
+}
+
+/// A client of a server whose engine comes from the loader, once.
 pub(crate) fn connect(loader: impl FnOnce() -> Loaded + Send + 'static) -> Client {
+    connect_to(once(loader))
+}
+
+/// A client of a server whose engines come from the loader.
+pub(crate) fn connect_to(loader: impl LoadEngine) -> Client {
     let (server_input, to_server) = std::io::pipe().expect("a pipe");
     let (from_server, server_output) = std::io::pipe().expect("a pipe");
     std::thread::spawn(move || lacuna_server::lsp::serve(server_input, server_output, loader));
@@ -25,9 +42,14 @@ pub(crate) fn connect(loader: impl FnOnce() -> Loaded + Send + 'static) -> Clien
 
 /// A client of a server that is ready, and the calls to its engine.
 pub(crate) fn ready(capabilities: Value) -> (Client, mpsc::Receiver<Call>) {
+    ready_with(capabilities, json!({ "inlineCompletion": { "debounceMs": 0 } }))
+}
+
+/// The same with settings.
+pub(crate) fn ready_with(capabilities: Value, settings: Value) -> (Client, mpsc::Receiver<Call>) {
     let (engine, calls) = fake_engine();
     let mut client = connect(move || Ok(engine));
-    client.initialize(capabilities);
+    client.initialize_with(capabilities, settings);
     let status = client.message("lacuna/status");
     assert_eq!(status["params"]["health"], "ok");
     (client, calls)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::engine::fake_engine;
 use crate::harness::{
-    REQUEST_CANCELLED, REQUEST_FAILED, assert_idle, cancel, code_action, connect, insert_texts, next_call, ready,
+    REQUEST_CANCELLED, REQUEST_FAILED, assert_idle, cancel, code_action, connect, insert_texts, next_call, once, ready,
     resolving,
 };
 #[test]
@@ -79,7 +79,7 @@ fn a_newer_request_supersedes_the_older_one_in_its_document_alone() {
     // Also while the older one is being computed.
     let older = client.ask("file:///a.rs", (0, 8));
     let call = next_call(&calls);
-    let newer = client.ask("file:///a.rs", (0, 7));
+    let newer = client.ask("file:///a.rs", (1, 7));
     assert_eq!(client.result_of(older), Value::Null);
     call.wait_until_cancelled();
     next_call(&calls).fill(&["4"]);
@@ -181,7 +181,8 @@ fn the_end_of_input_ends_the_server_even_during_inference() {
     let (engine, calls) = fake_engine();
     let (server_input, to_server) = std::io::pipe().expect("a pipe");
     let (from_server, server_output) = std::io::pipe().expect("a pipe");
-    let server = std::thread::spawn(move || lacuna_server::lsp::serve(server_input, server_output, move || Ok(engine)));
+    let server =
+        std::thread::spawn(move || lacuna_server::lsp::serve(server_input, server_output, once(move || Ok(engine))));
     let mut client = Client::new(to_server, from_server);
     client.initialize(json!({}));
     client.message("lacuna/status");

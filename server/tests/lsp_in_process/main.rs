@@ -8,4 +8,7 @@ mod harness;
 
 mod answers;
 mod code_actions;
+mod formatting;
 mod liveness;
+mod quiet;
+mod settings;

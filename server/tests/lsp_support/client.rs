@@ -114,10 +114,20 @@ impl Client {
         }
     }
 
-    /// The usual beginning: gives the server's capabilities.
+    /// The usual beginning: gives the server's capabilities. No request waits for typing to rest.
     pub(crate) fn initialize(&mut self, capabilities: Value) -> Value {
-        let result =
-            self.result("initialize", json!({ "processId": null, "rootUri": null, "capabilities": capabilities }));
+        self.initialize_with(capabilities, json!({ "inlineCompletion": { "debounceMs": 0 } }))
+    }
+
+    /// A beginning with settings.
+    pub(crate) fn initialize_with(&mut self, capabilities: Value, settings: Value) -> Value {
+        let params = json!({
+            "processId": null,
+            "rootUri": null,
+            "capabilities": capabilities,
+            "initializationOptions": settings,
+        });
+        let result = self.result("initialize", params);
         self.notify("initialized", json!({}));
         result["capabilities"].clone()
     }

@@ -1,91 +1,155 @@
-//! `textDocument/codeAction`: offers *Fill this hole* where something is yet to be written.
+//! `textDocument/codeAction`: offers what can be done where the caret or the selection is.
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use tower_lsp::jsonrpc::{Error, Result};
 use tower_lsp::ls_types::{
-    CodeAction, CodeActionDisabled, CodeActionKind, CodeActionOrCommand, CodeActionParams, CodeActionResponse,
+    CodeAction, CodeActionDisabled, CodeActionKind, CodeActionOrCommand, CodeActionParams, CodeActionResponse, Uri,
 };
 
+use lacuna_engine::Language;
+
+use crate::lsp::actions::{Action, Outcome, perform, placeholders_of};
 use crate::lsp::backend::Backend;
-use crate::lsp::fill::outcome;
-use crate::lsp::holes::{edit_to_fill, placeholders_of, range_of};
+use crate::lsp::capabilities::{FORMAT_KIND, REWRITE_KIND};
+use crate::lsp::draft::Drafts;
+use crate::lsp::edits::{range_of, workspace_edit};
+use crate::lsp::fill::{PARSE_BUDGET, outcome};
 use crate::lsp::pending::CancelOnDrop;
 use crate::lsp::session::Snapshot;
-use crate::lsp::worker::ModelState;
-use crate::syntax::Placeholder;
+use crate::lsp::worker::Loading;
+use crate::syntax::{self, Placeholder};
 
-const TITLE: &str = "Fill this hole";
+/// What an offered action carries until it is chosen.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Data {
+    pub(crate) uri: Uri,
+    pub(crate) version: i32,
+    #[serde(flatten)]
+    pub(crate) action: Action,
+}
+
+struct Offer {
+    title: String,
+    kind: CodeActionKind,
+    action: Action,
+}
 
 pub(crate) async fn handle(backend: &Backend, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
+    let uri = &params.text_document.uri;
+    let only = params.context.only.as_deref();
+    // Editors ask for other kinds again and again, some at every move of the caret.
+    if !is_wanted(&REWRITE_KIND, only) && !is_wanted(&FORMAT_KIND, only) {
+        return Ok(None);
+    }
     let (snapshot, facts) = {
         let session = backend.session();
-        (session.snapshot(&params.text_document.uri), session.client)
+        if session.switched_off(uri).is_some() {
+            return Ok(None);
+        }
+        (session.snapshot(uri), session.client)
     };
-    let Some(snapshot) = snapshot.filter(|_| wants_rewrites(params.context.only.as_deref())) else {
+    let Some(snapshot) = snapshot.filter(|snapshot| snapshot.document.doubt().is_none()) else {
         return Ok(None);
     };
     let selection = snapshot.byte_of(params.range.start)..snapshot.byte_of(params.range.end);
     // Parsing takes its time, and this thread has messages to see to.
-    let (snapshot, placeholders) = tokio::task::spawn_blocking(move || {
-        let mut placeholders = placeholders_of(&snapshot);
-        placeholders.retain(|hole| hole.byte_range.start <= selection.end && selection.start <= hole.byte_range.end);
-        (snapshot, placeholders)
+    let (snapshot, mut offers) = tokio::task::spawn_blocking(move || {
+        let offers = offers(&snapshot, &selection);
+        (snapshot, offers)
     })
     .await
     .map_err(|_| Error::internal_error())?;
+    offers.retain(|offer| is_wanted(&offer.kind, only));
 
     let state = backend.model_state();
-    if let ModelState::Failed(reason) = state {
-        let offers = placeholders.iter().filter(|_| facts.knows_disabled_actions);
-        let disabled = offers.map(|hole| CodeAction {
+    if let (None, Loading::Failed(reason)) = (&state.serving, &state.loading) {
+        let disabled = |offer: Offer| CodeAction {
             disabled: Some(CodeActionDisabled { reason: reason.clone() }),
-            ..action(&snapshot, hole, placeholders.len())
-        });
-        return Ok(answer(disabled.collect()));
+            ..code_action(offer, None)
+        };
+        return Ok(answer(offers.into_iter().filter(|_| facts.knows_disabled_actions).map(disabled).collect()));
     }
     if facts.resolves_edits {
-        let offers = placeholders.iter().map(|hole| CodeAction {
-            data: Some(json!({
-                "uri": snapshot.uri,
-                "version": snapshot.document.version,
-                "startByte": hole.byte_range.start,
-            })),
-            ..action(&snapshot, hole, placeholders.len())
+        let (uri, version) = (&snapshot.uri, snapshot.document.version);
+        let data = |action: &Action| Data { uri: uri.clone(), version, action: action.clone() };
+        let offers = offers.into_iter().map(|offer| {
+            let data = serde_json::to_value(data(&offer.action)).ok();
+            code_action(offer, data)
         });
         return Ok(answer(offers.collect()));
     }
     // The edit must come along, so that only one hole can be offered in reasonable time.
-    let Some(hole) = placeholders.first().filter(|_| matches!(state, ModelState::Ready(_))) else {
+    let is_quick = |offer: &Offer| matches!(offer.action, Action::FillHole { .. });
+    let Some(offer) = offers.into_iter().find(is_quick).filter(|_| state.serving.is_some()) else {
         return Ok(None);
     };
-    let mut action = action(&snapshot, hole, 1);
-    let start_byte = hole.byte_range.start;
     let cancel = CancelOnDrop::default();
     let for_engine = cancel.flag();
-    let edit = backend
-        .worker
-        .submit(cancel.flag(), move |engine| edit_to_fill(engine, &snapshot, start_byte, facts, &for_engine));
-    action.edit = outcome(edit.await)?.flatten();
-    Ok(answer(action.edit.is_some().then_some(action).into_iter().collect()))
+    let chosen = offer.action.clone();
+    let found = backend.worker.submit(cancel.flag(), move |engine| {
+        let outcome = perform(engine, &snapshot, &chosen, &Drafts::default(), &for_engine)?;
+        Ok(match outcome {
+            Outcome::Edits(edits) => Some(workspace_edit(&snapshot, edits, facts)),
+            Outcome::Nothing(_) => None,
+        })
+    });
+    let edit = outcome(found.await)?.flatten();
+    let is_found = edit.is_some();
+    let action = CodeAction { edit, ..code_action(offer, None) };
+    Ok(answer(is_found.then_some(action).into_iter().collect()))
 }
 
-/// Whether the client asks for actions of this server's kind, or for all.
-fn wants_rewrites(only: Option<&[CodeActionKind]>) -> bool {
-    let is_wanted = |kind: &CodeActionKind| {
-        let rewrite = CodeActionKind::REFACTOR_REWRITE;
-        let rest = rewrite.as_str().strip_prefix(kind.as_str());
-        kind.as_str().is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    only.is_none_or(|kinds| kinds.iter().any(is_wanted))
-}
-
-fn action(snapshot: &Snapshot, hole: &Placeholder, offered: usize) -> CodeAction {
-    let title = if offered > 1 {
-        format!("Fill the hole in line {}", range_of(snapshot, &hole.byte_range).start.line + 1)
+fn offers(snapshot: &Snapshot, selection: &std::ops::Range<usize>) -> Vec<Offer> {
+    let rewrite = |title: String, action| Offer { title, kind: REWRITE_KIND, action };
+    let mut offers = Vec::new();
+    let placeholders = placeholders_of(snapshot);
+    let is_here =
+        |hole: &&Placeholder| hole.byte_range.start <= selection.end && selection.start <= hole.byte_range.end;
+    let here: Vec<_> = placeholders.iter().filter(is_here).collect();
+    for hole in &here {
+        let title = if here.len() > 1 {
+            format!("Fill the hole in line {}", range_of(snapshot, &hole.byte_range).start.line + 1)
+        } else {
+            "Fill this hole".to_owned()
+        };
+        offers.push(rewrite(title, Action::FillHole { start_byte: hole.byte_range.start }));
+    }
+    if !here.is_empty() && placeholders.len() > 1 {
+        offers.push(rewrite(format!("Fill all {} holes in this file", placeholders.len()), Action::FillAll));
+    }
+    if selection.is_empty() {
+        let caret_byte = selection.start;
+        let tree = snapshot.document.tree(PARSE_BUDGET);
+        let text = snapshot.document.text.to_string();
+        let language = snapshot.document.language;
+        // A block that is nothing but a placeholder has its own offer.
+        if here.is_empty() && syntax::find_block(&text, tree.as_ref(), language, caret_byte).is_some() {
+            offers.push(rewrite("Complete this block".to_owned(), Action::CompleteBlock { caret_byte }));
+        }
     } else {
-        TITLE.to_owned()
+        // No checkpoint that can be loaded takes instructions, and the title says what is done instead.
+        let title = "Rewrite selection (fills it anew from what is around it)".to_owned();
+        offers.push(rewrite(title, Action::Rewrite { start_byte: selection.start, end_byte: selection.end }));
+    }
+    if snapshot.document.language == Language::Markdown {
+        let title = "Format this Markdown".to_owned();
+        offers.push(Offer { title, kind: FORMAT_KIND, action: Action::FormatMarkdown });
+    }
+    offers
+}
+
+/// Whether the client asks for actions of a kind, or for all.
+fn is_wanted(kind: &CodeActionKind, only: Option<&[CodeActionKind]>) -> bool {
+    let includes = |wanted: &CodeActionKind| {
+        let rest = kind.as_str().strip_prefix(wanted.as_str());
+        wanted.as_str().is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    CodeAction { title, kind: Some(CodeActionKind::REFACTOR_REWRITE), ..CodeAction::default() }
+    only.is_none_or(|kinds| kinds.iter().any(includes))
+}
+
+fn code_action(offer: Offer, data: Option<serde_json::Value>) -> CodeAction {
+    CodeAction { title: offer.title, kind: Some(offer.kind), data, ..CodeAction::default() }
 }
 
 fn answer(actions: Vec<CodeAction>) -> Option<CodeActionResponse> {
@@ -95,16 +159,35 @@ fn answer(actions: Vec<CodeAction>) -> Option<CodeActionResponse> {
 
 #[cfg(test)]
 mod tests {
-    use super::wants_rewrites;
+    use serde_json::json;
+
+    use super::{Data, is_wanted};
+    use crate::lsp::actions::Action;
+    use crate::lsp::capabilities::{FORMAT_KIND, REWRITE_KIND};
 
     #[test]
-    fn rewrites_are_offered_to_whoever_wants_them() {
-        let wants = |only: &[&'static str]| {
+    fn actions_are_offered_to_whoever_wants_them() {
+        let wants = |kind, only: &[&'static str]| {
             let kinds: Vec<_> = only.iter().map(|kind| (*kind).to_owned().into()).collect();
-            wants_rewrites(Some(&kinds))
+            is_wanted(&kind, Some(&kinds))
         };
-        assert!(wants_rewrites(None));
-        assert!(wants(&[""]) && wants(&["refactor"]) && wants(&["quickfix", "refactor.rewrite"]));
-        assert!(!wants(&["quickfix"]) && !wants(&["refactor.rewrite.more"]) && !wants(&["ref"]) && !wants(&[]));
+        assert!(is_wanted(&REWRITE_KIND, None));
+        assert!(wants(REWRITE_KIND, &[""]) && wants(REWRITE_KIND, &["refactor"]));
+        assert!(wants(REWRITE_KIND, &["quickfix", "refactor.rewrite"]));
+        assert!(!wants(REWRITE_KIND, &["quickfix"]) && !wants(REWRITE_KIND, &["refactor.rewrite.more"]));
+        assert!(!wants(REWRITE_KIND, &["ref"]) && !wants(REWRITE_KIND, &[]));
+        assert!(wants(FORMAT_KIND, &["source"]) && !wants(FORMAT_KIND, &["refactor"]));
+        // Editors run these on saving, and they are not for that.
+        assert!(!wants(FORMAT_KIND, &["source.fixAll", "source.organizeImports"]));
+    }
+
+    #[test]
+    fn an_action_comes_back_as_it_went() {
+        let uri: tower_lsp::ls_types::Uri = "file:///a.rs".parse().expect("a URI");
+        let action = Action::Rewrite { start_byte: 1, end_byte: 2 };
+        let data = Data { uri, version: 3, action };
+        let sent = serde_json::to_value(&data).expect("JSON");
+        assert_eq!(sent, json!({ "uri": "file:///a.rs", "version": 3, "do": "rewrite", "startByte": 1, "endByte": 2 }));
+        assert_eq!(serde_json::from_value::<Data>(sent).expect("the same"), data);
     }
 }

@@ -1,57 +1,74 @@
 //! `codeAction/resolve`: computes the edit of an action that the user has chosen.
 
-use serde::Deserialize;
 use tower_lsp::jsonrpc::{Error, Result};
-use tower_lsp::ls_types::{CodeAction, Uri};
+use tower_lsp::ls_types::{CodeAction, WorkspaceEdit};
 
+use crate::lsp::actions::{Action, Outcome, perform};
 use crate::lsp::backend::Backend;
+use crate::lsp::draft::Drafts;
+use crate::lsp::edits::workspace_edit;
 use crate::lsp::fill::{failed, outcome};
-use crate::lsp::holes::edit_to_fill;
+use crate::lsp::handlers::code_action::Data;
 use crate::lsp::pending::CancelOnDrop;
-use crate::lsp::worker::ModelState;
-
-/// What the offered action carries.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Data {
-    uri: Uri,
-    version: i32,
-    start_byte: usize,
-}
+use crate::lsp::progress;
+use crate::lsp::worker::Loading;
 
 pub(crate) async fn handle(backend: &Backend, mut action: CodeAction) -> Result<CodeAction> {
     let data = action.data.clone().unwrap_or_default();
     let Ok(data) = serde_json::from_value::<Data>(data) else {
         return Err(Error::invalid_params("the code action is not one of this server's"));
     };
-    let (snapshot, facts) = {
-        let session = backend.session();
-        (session.snapshot(&data.uri), session.client)
+    match compute(backend, &data).await? {
+        Ok(edit) => {
+            action.edit = Some(edit);
+            Ok(action)
+        }
+        Err(reason) => Err(failed(reason)),
+    }
+}
+
+/// The edit of an action, or why there is none.
+pub(crate) async fn compute(backend: &Backend, data: &Data) -> Result<std::result::Result<WorkspaceEdit, String>> {
+    let (snapshot, facts, sends_drafts, id) = {
+        let mut session = backend.session();
+        if let Some(reason) = session.switched_off(&data.uri) {
+            return Ok(Err(reason));
+        }
+        (session.snapshot(&data.uri), session.client, session.settings.drafts, session.next_id())
     };
     let Some(snapshot) = snapshot.filter(|snapshot| snapshot.document.version == data.version) else {
         return Err(Error::content_modified());
     };
-    match backend.model_state() {
-        ModelState::Ready(_) => {}
-        ModelState::Loading => return Err(failed("the model is still loading".to_owned())),
-        ModelState::Failed(reason) => return Err(failed(reason)),
+    let state = backend.model_state();
+    if state.serving.is_none() {
+        return Ok(Err(match state.loading {
+            Loading::Failed(reason) => reason,
+            Loading::UnderWay | Loading::Done => "the model is still loading".to_owned(),
+        }));
     }
+    let drafts = if sends_drafts {
+        Drafts::to(backend.client.clone(), id, data.uri.clone(), data.version)
+    } else {
+        Drafts::default()
+    };
     let cancel = CancelOnDrop::default();
     let for_engine = cancel.flag();
-    let edit = backend
-        .worker
-        .submit(cancel.flag(), move |engine| edit_to_fill(engine, &snapshot, data.start_byte, facts, &for_engine));
-    let edit = outcome(edit.await)?;
-    let is_current = backend.session().document(&data.uri).is_some_and(|open| open.document.version == data.version);
-    if !is_current {
+    let chosen = data.action.clone();
+    let found = backend.worker.submit(cancel.flag(), move |engine| {
+        let outcome = perform(engine, &snapshot, &chosen, &drafts, &for_engine)?;
+        Ok(match outcome {
+            Outcome::Edits(edits) => Ok(workspace_edit(&snapshot, edits, facts)),
+            Outcome::Nothing(reason) => Err(reason),
+        })
+    });
+    let received = match data.action {
+        Action::FillAll => progress::during(backend, facts, "Lacuna: filling all holes", found).await,
+        Action::FormatMarkdown => progress::during(backend, facts, "Lacuna: formatting", found).await,
+        _ => found.await,
+    };
+    let found = outcome(received)?;
+    if !backend.session().is_current(&data.uri, data.version) {
         return Err(Error::content_modified());
     }
-    match edit {
-        Some(Some(edit)) => {
-            action.edit = Some(edit);
-            Ok(action)
-        }
-        Some(None) => Err(failed("the model found nothing that fits into this hole".to_owned())),
-        None => Err(failed("too much was asked for at once".to_owned())),
-    }
+    Ok(found.unwrap_or_else(|| Err("too much was asked for at once".to_owned())))
 }

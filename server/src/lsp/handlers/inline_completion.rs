@@ -1,5 +1,8 @@
 //! `textDocument/inlineCompletion`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use ropey::Rope;
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,17 +10,20 @@ use tower_lsp::jsonrpc::Result;
 use tower_lsp::ls_types::{InlineCompletionItem, InlineCompletionList, Position, Range, TextDocumentIdentifier, Uri};
 
 use crate::lsp::backend::Backend;
-use crate::lsp::fill::{fill_at_caret, outcome};
+use crate::lsp::cache::{Answer, Key};
+use crate::lsp::caret::CaretRequest;
+use crate::lsp::draft::Drafts;
+use crate::lsp::fill::{Filled, Received, outcome};
 use crate::lsp::interpolate::{Anchor, Suggestion};
 use crate::lsp::pending::Ticket;
 use crate::lsp::positions::{Encoding, line_end_byte, position_of_byte};
+use crate::lsp::prefetch::Prefetch;
 use crate::lsp::selected::Selected;
-use crate::lsp::session::{OpenDocument, Snapshot};
+use crate::lsp::session::{OpenDocument, Session};
 use crate::lsp::status::{Status, StatusNotification};
-use crate::lsp::worker::ModelState;
-
-/// Answers tried for where the user asked, and can page through them.
-const CANDIDATES_WHEN_INVOKED: usize = 3;
+use crate::lsp::worker::{Loading, ModelState};
+use crate::postprocess::may_complete_before;
+use crate::settings::{InlineCompletionSettings, MidLine};
 
 /// The request. Its context is read leniently: not all clients fill it in as they should.
 #[derive(Debug, Deserialize)]
@@ -40,18 +46,26 @@ impl Params {
 /// What can be said at once.
 enum First {
     Nothing,
-    Excluded(&'static str),
+    Excluded(String),
     Known(InlineCompletionList),
-    Asked(Asked),
+    Asked(Box<Asked>),
 }
 
 /// A request for the engine.
 struct Asked {
-    snapshot: Snapshot,
-    caret_byte: usize,
+    ticket: Ticket,
+    version: i32,
+    key: Option<Key>,
     selected: Option<Selected>,
     is_invoked: bool,
-    ticket: Ticket,
+    engine: AtEngine,
+}
+
+enum AtEngine {
+    /// It is there already.
+    Waiting(Received<Filled>),
+    /// It goes there when typing has rested.
+    Debounced(Box<CaretRequest>, Duration),
 }
 
 pub(crate) async fn handle(backend: &Backend, params: Params) -> Result<Option<InlineCompletionList>> {
@@ -67,11 +81,11 @@ async fn answer(backend: &Backend, params: Params) -> Result<Option<InlineComple
         First::Known(items) => Ok(Some(items)),
         First::Excluded(reason) => {
             tracing::warn!(uri = uri.as_str(), "{reason}");
-            let status = Status::of_exclusion(reason, &backend.model_state());
+            let status = Status::of_silence(reason, &backend.model_state());
             backend.client.send_notification::<StatusNotification>(status).await;
             Ok(None)
         }
-        First::Asked(asked) => ask(backend, &uri, asked).await,
+        First::Asked(asked) => ask(backend, &uri, *asked).await,
     }
 }
 
@@ -88,51 +102,155 @@ fn begin(backend: &Backend, params: &Params) -> First {
     let caret_byte = snapshot.byte_of(params.position);
     let selected = Selected::of(&params.context, &snapshot, caret_byte);
     let is_invoked = params.is_invoked();
+    let key = selected.is_none().then(|| Key::of(&snapshot.document.text, caret_byte, snapshot.document.language));
+    let key = key.flatten();
+    if selected.is_none()
+        && !is_invoked
+        && let Some(Prefetch { ticket, answer }) = prefetched(&mut session, uri, caret_byte)
+    {
+        let version = snapshot.document.version;
+        let engine = AtEngine::Waiting(answer);
+        return First::Asked(Box::new(Asked { ticket, version, key, selected, is_invoked, engine }));
+    }
     if let Some(open) = session.document_mut(uri) {
         // Whatever comes of this request, it supersedes an older one.
         open.pending = None;
-        if selected.is_none()
-            && let Some(items) = known_items(open, caret_byte, is_invoked, snapshot.encoding)
-        {
-            return First::Known(items);
-        }
+        open.prefetch = None;
     }
-    if !matches!(backend.model_state(), ModelState::Ready(_)) {
+    if selected.is_none()
+        && let Some(items) = known(&mut session, uri, caret_byte, is_invoked, key.as_ref())
+    {
+        return First::Known(items);
+    }
+    let silence = session
+        .switched_off(uri)
+        .or_else(|| no_model(&backend.model_state()))
+        .or_else(|| not_now(&mut session, uri, caret_byte, is_invoked));
+    if let Some(silence) = silence {
+        if let Some(open) = session.document_mut(uri) {
+            open.silence = Some(silence);
+        }
         return First::Nothing;
     }
     let anchor = selected.is_none().then(|| Anchor::new(caret_byte));
-    match session.begin(uri, anchor) {
-        Some(ticket) => First::Asked(Asked { snapshot, caret_byte, selected, is_invoked, ticket }),
-        None => First::Nothing,
+    let Some(ticket) = session.begin(uri, anchor) else {
+        return First::Nothing;
+    };
+    let settings = Arc::clone(&session.settings);
+    let version = snapshot.document.version;
+    let drafts = if settings.drafts && is_invoked {
+        Drafts::to(backend.client.clone(), session.next_id(), uri.clone(), version)
+    } else {
+        Drafts::default()
+    };
+    let pause = if is_invoked { 0 } else { settings.inline_completion.debounce_ms };
+    let request = CaretRequest { snapshot, caret_byte, selected: selected.clone(), is_invoked, settings, drafts };
+    let engine = AtEngine::Debounced(Box::new(request), Duration::from_millis(pause));
+    First::Asked(Box::new(Asked { ticket, version, key, selected, is_invoked, engine }))
+}
+
+/// The request that was begun for this very place before it was asked for.
+fn prefetched(session: &mut Session, uri: &Uri, caret_byte: usize) -> Option<Prefetch> {
+    let open = session.document_mut(uri)?;
+    let prefetch = open.prefetch.take()?;
+    let pending = open.pending.as_ref()?;
+    (pending.is_of(&prefetch.ticket) && pending.caret_byte() == Some(caret_byte)).then_some(prefetch)
+}
+
+/// The answer that is known without the engine: from what was typed since the last one, or from before.
+fn known(
+    session: &mut Session,
+    uri: &Uri,
+    caret_byte: usize,
+    is_invoked: bool,
+    key: Option<&Key>,
+) -> Option<InlineCompletionList> {
+    if session.switched_off(uri).is_some() {
+        return None;
     }
+    let encoding = session.client.encoding;
+    if let Some(items) = known_items(session.document(uri)?, caret_byte, is_invoked, encoding) {
+        return Some(items);
+    }
+    let answer = session.cache.get(key?).filter(|answer| answer.is_invoked || !is_invoked)?.clone();
+    let open = session.document_mut(uri)?;
+    open.silence = answer.silence;
+    let anchor = Anchor::new(caret_byte);
+    let suggestion = open.suggestion.insert(Suggestion { anchor, fills: answer.fills, is_invoked: answer.is_invoked });
+    Some(InlineCompletionList { items: items_of(suggestion, &open.document.text, encoding) })
+}
+
+fn no_model(state: &ModelState) -> Option<String> {
+    if state.serving.is_some() {
+        return None;
+    }
+    Some(match &state.loading {
+        Loading::Failed(reason) => reason.clone(),
+        Loading::UnderWay | Loading::Done => "the model is loading".to_owned(),
+    })
+}
+
+/// Why nothing is to be offered at this place just now, in one sentence.
+fn not_now(session: &mut Session, uri: &Uri, caret_byte: usize, is_invoked: bool) -> Option<String> {
+    let settings = Arc::clone(&session.settings);
+    let open = session.document_mut(uri)?;
+    if let Some(doubt) = open.document.doubt() {
+        return Some(format!("an edit does not fit the document ({doubt}); saving or reopening it helps"));
+    }
+    if is_invoked {
+        return None;
+    }
+    let InlineCompletionSettings { automatic, mid_line, .. } = settings.inline_completion;
+    if !automatic {
+        return Some("completions come only when asked for".to_owned());
+    }
+    let version = open.document.version;
+    let before = open.asked.replace((version, caret_byte));
+    let text = &open.document.text;
+    let is_back = |byte| caret_byte < byte && text.byte_to_line(caret_byte) == text.byte_to_line(byte);
+    if before.is_some_and(|(asked_version, byte)| asked_version == version && is_back(byte)) {
+        return Some("the caret has only moved back".to_owned());
+    }
+    let rest = text.get_byte_slice(caret_byte..line_end_byte(text, caret_byte))?;
+    let is_right = match mid_line {
+        MidLine::Always => true,
+        MidLine::Never => rest.chars().all(char::is_whitespace),
+        // No line of closers is this long.
+        MidLine::Closers => rest.len_chars() < 200 && may_complete_before(&rest.to_string()),
+    };
+    (!is_right).then(|| "text follows on the line".to_owned())
 }
 
 async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<InlineCompletionList>> {
-    let Asked { snapshot, caret_byte, selected, is_invoked, mut ticket } = asked;
-    let candidates = if is_invoked { CANDIDATES_WHEN_INVOKED } else { 1 };
-    let cancel = ticket.cancel();
-    let document = snapshot.document;
-    let for_engine = selected.clone();
-    let answer = backend.worker.submit(ticket.cancel(), move |engine| {
-        let mut text = document.text.to_string();
-        let mut caret_byte = caret_byte;
-        if let Some(selected) = for_engine {
-            caret_byte = selected.put_into(&mut text);
+    let Asked { mut ticket, version, key, selected, is_invoked, engine } = asked;
+    let answer = match engine {
+        AtEngine::Waiting(answer) => answer,
+        AtEngine::Debounced(request, pause) => {
+            if !pause.is_zero() {
+                tokio::select! {
+                    biased;
+                    () = ticket.superseded() => return Ok(None),
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+            request.submit(&backend.worker, &ticket)
         }
-        fill_at_caret(engine, text, document.language, caret_byte, candidates, &cancel)
-    });
+    };
     let received = tokio::select! {
         // A newer request's answer is the one to give, even if this one's has come at the same time.
         biased;
         () = ticket.superseded() => return Ok(None),
         received = answer => received,
     };
-    let Some(fills) = outcome(received)? else {
+    let Some(Filled { fills, silence }) = outcome(received)? else {
         return Ok(None);
     };
 
     let mut session = backend.session();
     let encoding = session.client.encoding;
+    if let Some(key) = key {
+        session.cache.put(key, Answer { fills: fills.clone(), is_invoked, silence: silence.clone() });
+    }
     let Some(open) = session.document_mut(uri) else {
         return Ok(None);
     };
@@ -140,6 +258,8 @@ async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<Inline
     let Some(pending) = open.pending.take_if(|pending| pending.is_of(&ticket)) else {
         return Ok(None);
     };
+    tracing::debug!(uri = uri.as_str(), version, fills = fills.len(), silence = silence.as_deref(), "computed");
+    open.silence = silence;
     let found_nothing = fills.is_empty();
     let items = match (selected, pending.into_anchor()) {
         (Some(selected), _) => fills.iter().filter_map(|fill| selected.item(fill, &open.document.text)).collect(),

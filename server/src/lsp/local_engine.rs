@@ -1,0 +1,65 @@
+//! Which engine the settings and the command line name.
+
+use lacuna_engine::{Device, Error, Infiller, LocalInfiller, LocalOptions, ModelSource};
+
+use crate::lsp::LspOptions;
+use crate::lsp::worker::LoadEngine;
+use crate::settings::Settings;
+
+/// Loads engines into this process. What a setting leaves open, the command line decides.
+pub(crate) struct LocalEngines(pub(crate) LspOptions);
+
+impl LocalEngines {
+    fn options(&self, settings: &Settings) -> Result<LocalOptions, Error> {
+        let model = settings.model.clone().map_or_else(|| self.0.model.clone(), ModelSource::Folder);
+        let device = match settings.device.parse()? {
+            Device::Auto => self.0.device,
+            device => device,
+        };
+        Ok(LocalOptions { model, device, threads: settings.threads.or(self.0.threads) })
+    }
+}
+
+impl LoadEngine for LocalEngines {
+    fn load(&self, settings: &Settings) -> Result<Box<dyn Infiller>, Error> {
+        Ok(Box::new(LocalInfiller::open(&self.options(settings)?)?))
+    }
+
+    /// The embedded model, while another one is read from the disk.
+    fn interim(&self, settings: &Settings) -> Option<Box<dyn Infiller>> {
+        let options = self.options(settings).ok()?;
+        let ModelSource::Folder(_) = options.model else {
+            return None;
+        };
+        let embedded = LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads: options.threads };
+        LocalInfiller::open(&embedded).ok().map(|engine| Box::new(engine) as Box<dyn Infiller>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lacuna_engine::{Device, ModelSource};
+
+    use super::LocalEngines;
+    use crate::lsp::LspOptions;
+    use crate::settings::Settings;
+
+    #[test]
+    fn settings_come_before_the_command_line() {
+        let given = LspOptions { model: ModelSource::Folder("given".into()), device: Device::Cpu, threads: Some(3) };
+        let engines = LocalEngines(given);
+        let options = engines.options(&Settings::default()).expect("options");
+        assert_eq!(options.model, ModelSource::Folder("given".into()));
+        assert_eq!((options.device, options.threads), (Device::Cpu, Some(3)));
+        let set = Settings {
+            model: Some("set".into()),
+            device: "cuda:1".to_owned(),
+            threads: Some(1),
+            ..Settings::default()
+        };
+        let options = engines.options(&set).expect("options");
+        assert_eq!(options.model, ModelSource::Folder("set".into()));
+        assert_eq!((options.device, options.threads), (Device::Cuda(1), Some(1)));
+        assert!(engines.options(&Settings { device: "abacus".to_owned(), ..Settings::default() }).is_err());
+    }
+}
