@@ -77,7 +77,6 @@ impl Document {
 
     /// Why this may not be the text that the user sees. Until the client sends the whole text nothing can be done
     /// about it, so that nothing should be written into such a document.
-    #[cfg_attr(not(test), allow(dead_code, reason = "no handler asks yet"))]
     pub(crate) fn doubt(&self) -> Option<Doubt> {
         self.doubt
     }
@@ -87,7 +86,6 @@ impl Document {
     /// Parses in the calling thread what has changed since somebody last asked, this document or an earlier or later
     /// state of it. Past the budget the tree is one of an earlier text, whose ranges have been moved along with the
     /// edits; or `None` where there has not been one yet.
-    #[cfg_attr(not(test), allow(dead_code, reason = "no handler asks yet"))]
     pub(crate) fn tree(&self, budget: Duration) -> Option<Tree> {
         self.tree.parse(&self.text, self.language, budget)
     }
