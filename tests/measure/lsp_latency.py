@@ -211,7 +211,7 @@ def main():
         server.edit("file:///edited.rs", number + 2, (line, 0), (line, len(before)), after)
         message, took = server.answer(server.actions("file:///edited.rs", line, 6))
         times.append((server.answers[message["id"]][0] - now) * 1e3)
-        offers_to_fill = any(action["title"].startswith("Fill") for action in message["result"] or [])
+        offers_to_fill = any(action["title"] == "Fill this hole" for action in message["result"] or [])
         if offers_to_fill != is_hole:
             raise SystemExit(f"edit {number} has had no effect: {message}")
     found["in_flight_least"] = min(in_flight)
