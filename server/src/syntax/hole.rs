@@ -68,7 +68,7 @@ pub fn hole_of_selection(text: &str, byte_range: Range<usize>) -> Option<FoundHo
 }
 
 /// Whether a line that ends like this goes on in lines below it.
-fn expects_block(before: &str, language: Language) -> bool {
+pub(super) fn expects_block(before: &str, language: Language) -> bool {
     let before = before.trim();
     match language {
         Language::Python => before.ends_with('{') || (before.ends_with(':') && begins_python_header(before)),

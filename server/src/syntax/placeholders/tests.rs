@@ -38,6 +38,18 @@ fn rust_bodies_in_one_line() {
 }
 
 #[test]
+fn rust_functions_of_every_sort() {
+    for head in ["async fn f()", "unsafe fn f()", "const fn f()", "pub(crate) const unsafe fn f<T>() -> T"] {
+        check(Language::Rust, &format!("{head} {{\n    «todo!()»\n}}"), Extent::Block);
+        check(Language::Rust, &format!("{head} {{«»}}"), Extent::Block);
+    }
+    check(Language::Rust, "trait A {\n    fn f();\n    fn g() {\n        «todo!(\"x\")»\n    }\n}", Extent::Block);
+    check(Language::Rust, "fn f() {\n    fn g() {\n        «todo!()»\n    }\n    «todo!()»\n}", Extent::Block);
+    check(Language::Rust, "fn f() {\n    let g = || «todo!()»;\n    h(|x| «todo!(\"x\")»);\n}", Extent::Line);
+    check(Language::Rust, "fn f() {\n    let g = async {\n        «todo!()»\n    };\n}", Extent::Block);
+}
+
+#[test]
 fn rust_code_that_only_looks_like_it() {
     check(Language::Rust, "// todo!()\nconst S: &str = \"todo!()\";\nfn f() { my_todo!() }", Extent::Block);
     check(Language::Rust, "struct S {}\nimpl S {}\nfn f() { /* done */ }", Extent::Block);
@@ -71,6 +83,20 @@ fn python_bodies_that_are_finished() {
     check(Language::Python, "def f():\n    return x[...]\n\ndef g():\n    raise ValueError\n", Extent::Block);
     check(Language::Python, "def f():\n    \"\"\"Does nothing: pass.\"\"\"\n", Extent::Block);
     check(Language::Python, "...\n", Extent::Block);
+}
+
+#[test]
+fn python_bodies_in_bodies() {
+    check(
+        Language::Python,
+        "class A: pass\nclass B:\n    def f(self):« pass»\n    async def g(self):\n        «...»\n",
+        Extent::Block,
+    );
+    check(
+        Language::Python,
+        "def f():\n    if x:\n        «pass»\n    def g():\n        «...»\n    return g\n",
+        Extent::Block,
+    );
 }
 
 #[test]
