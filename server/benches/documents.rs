@@ -26,7 +26,8 @@ impl Editor {
         let (server_input, to_server) = std::io::pipe().expect("a pipe");
         let (from_server, server_output) = std::io::pipe().expect("a pipe");
         std::thread::spawn(move || {
-            let none = || Err(Error::Request("this server has no engine".to_owned()));
+            let none =
+                |_: &lacuna_server::settings::Settings| Err(Error::Request("this server has no engine".to_owned()));
             lacuna_server::lsp::serve(server_input, server_output, none).expect("the server runs");
         });
         let mut editor = Self { to_server, from_server: BufReader::new(from_server), version: 1, requests: 0 };
