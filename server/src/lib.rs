@@ -8,7 +8,6 @@
 //! - No user's text makes this panic.
 
 pub mod cli;
-pub mod exclusion;
 pub mod logging;
 pub mod lsp;
 pub mod markdown;

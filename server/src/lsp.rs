@@ -18,6 +18,7 @@ mod configuration;
 mod document;
 mod draft;
 mod edits;
+mod exclusion;
 mod fill;
 mod framing;
 mod guard;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lacuna_engine::{Cancel, Error, Infiller};
+use lacuna_engine::{Cancel, Error, Infiller, Language};
 use serde::{Deserialize, Serialize};
 
 use crate::lsp::draft::Drafts;
@@ -61,7 +61,7 @@ pub(crate) fn perform(
             let Some(hole) = placeholders.find(|placeholder| placeholder.byte_range.start == start_byte) else {
                 return Ok(gone());
             };
-            fill_one(engine, snapshot, text, Wanted::one(language, hole.byte_range, hole.extent), drafts, cancel)
+            fill_one(engine, snapshot, text, &hole.lead, wanted_in(language, &hole), drafts, cancel)
         }
         Action::FillAll => fill_all(engine, snapshot, text, drafts, cancel),
         Action::Rewrite { start_byte, end_byte } => {
@@ -71,14 +71,15 @@ pub(crate) fn perform(
             // What it is to be replaced with may well be what stands there already.
             let mut wanted = Wanted::one(language, hole.byte_range, hole.extent);
             wanted.options.off = vec![postprocess::Filter::Neighbours];
-            fill_one(engine, snapshot, text, wanted, drafts, cancel)
+            fill_one(engine, snapshot, text, "", wanted, drafts, cancel)
         }
         Action::CompleteBlock { caret_byte } => {
             let tree = snapshot.document.tree(PARSE_BUDGET);
             let Some(hole) = syntax::find_block(&text, tree.as_ref(), language, caret_byte) else {
                 return Ok(gone());
             };
-            fill_one(engine, snapshot, text, Wanted::one(language, hole.byte_range, hole.extent), drafts, cancel)
+            let wanted = Wanted::one(language, hole.byte_range, hole.extent);
+            fill_one(engine, snapshot, text, "", wanted, drafts, cancel)
         }
         Action::FormatMarkdown => format(Some(engine), &text, None, cancel),
     }
@@ -108,21 +109,34 @@ fn placeholders_in(snapshot: &Snapshot, text: &str) -> Vec<Placeholder> {
     }
 }
 
+fn wanted_in(language: Language, hole: &Placeholder) -> Wanted {
+    Wanted::one(language, hole.byte_range.clone(), hole.extent)
+}
+
+/// Fills one hole. `lead` stands before the fill, in the text that the engine sees and in the edit.
 fn fill_one(
     engine: &dyn Infiller,
     snapshot: &Snapshot,
-    text: String,
-    wanted: Wanted,
+    mut text: String,
+    lead: &str,
+    mut wanted: Wanted,
     drafts: &Drafts,
     cancel: &Cancel,
 ) -> Result<Outcome, Error> {
     let byte_range = wanted.byte_range.clone();
     let ranges = [range_of(snapshot, &byte_range)];
+    put_in_lead(&mut text, lead, &mut wanted);
     let filled = fill(engine, text, wanted, cancel, &mut |step| drafts.send(&ranges, &step))?;
     Ok(match filled.fills.into_iter().next() {
-        Some(new_text) => Outcome::Edits(vec![(byte_range, new_text)]),
+        Some(new_text) => Outcome::Edits(vec![(byte_range, format!("{lead}{new_text}"))]),
         None => Outcome::Nothing(why_nothing(filled.silence)),
     })
+}
+
+/// Puts a lead before a hole, which then begins after it.
+fn put_in_lead(text: &mut String, lead: &str, wanted: &mut Wanted) {
+    text.insert_str(wanted.byte_range.start, lead);
+    wanted.byte_range = wanted.byte_range.start + lead.len()..wanted.byte_range.end + lead.len();
 }
 
 /// Fills one placeholder after the other, so that each sees what stands in those before it.
@@ -151,10 +165,13 @@ fn fill_all(
         let moved = |byte: usize| byte.wrapping_add_signed(grown);
         let byte_range = moved(hole.byte_range.start)..moved(hole.byte_range.end);
         let ranges = [range_of(snapshot, &hole.byte_range)];
-        let wanted = Wanted::one(snapshot.document.language, byte_range.clone(), hole.extent);
-        let filled = fill(engine, text.clone(), wanted, cancel, &mut |step| drafts.send(&ranges, &step))?;
+        let mut wanted = Wanted::one(snapshot.document.language, byte_range.clone(), hole.extent);
+        let mut seen = text.clone();
+        put_in_lead(&mut seen, &hole.lead, &mut wanted);
+        let filled = fill(engine, seen, wanted, cancel, &mut |step| drafts.send(&ranges, &step))?;
         match filled.fills.into_iter().next() {
             Some(new_text) => {
+                let new_text = format!("{}{new_text}", hole.lead);
                 grown += new_text.len() as isize - byte_range.len() as isize;
                 text.replace_range(byte_range, &new_text);
                 replacements.push((hole.byte_range, new_text));

@@ -19,7 +19,7 @@ use globs::{Secrets, UserGlobs};
 
 /// Decides which documents are never read.
 #[derive(Debug)]
-pub struct Exclusion {
+pub(crate) struct Exclusion {
     secrets: Secrets,
     user_globs: UserGlobs,
     ignored_by_git: Option<IgnoredByGit>,
@@ -27,7 +27,7 @@ pub struct Exclusion {
 
 /// Why a document is never read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// Its name is one of those that often hold secrets.
     Secret,
     /// A glob of the user's matches it.
@@ -38,7 +38,7 @@ pub enum Reason {
 
 impl Reason {
     /// One sentence, without the document's name and without a full stop.
-    pub fn message(self) -> &'static str {
+    pub(crate) fn message(self) -> &'static str {
         match self {
             Self::Secret => "files with this name often hold secrets, so that they are never read",
             Self::Glob => "the setting `exclude` covers this file, so that it is never read",
@@ -56,7 +56,7 @@ impl fmt::Display for Reason {
 impl Exclusion {
     /// Excludes what often holds secrets, what the user's globs match, seen from the workspace's folders too, and what
     /// Git ignores if that is to be respected. A glob that is wrong is a problem, and the others are used.
-    pub fn new(globs: &[String], respect_gitignore: bool, roots: Vec<PathBuf>) -> (Self, Vec<Problem>) {
+    pub(crate) fn new(globs: &[String], respect_gitignore: bool, roots: Vec<PathBuf>) -> (Self, Vec<Problem>) {
         let (user_globs, problems) = UserGlobs::new(globs, roots);
         let ignored_by_git = respect_gitignore.then(IgnoredByGit::with_users_rules);
         (Self { secrets: Secrets, user_globs, ignored_by_git }, problems)
@@ -65,7 +65,7 @@ impl Exclusion {
     /// Why nothing is to be read of the document; `None` if it may be read.
     ///
     /// A document that is no file of this machine's is judged by its name alone.
-    pub fn reason(&self, uri: &Uri) -> Option<Reason> {
+    pub(crate) fn reason(&self, uri: &Uri) -> Option<Reason> {
         let address = Address::of(uri);
         let is_ignored_by_git =
             |path| self.ignored_by_git.as_ref().is_some_and(|ignored_by_git| ignored_by_git.contains(path));

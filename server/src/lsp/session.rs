@@ -11,10 +11,10 @@ use tower_lsp::ls_types::{
     DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, Position, Uri,
 };
 
-use crate::exclusion::Exclusion;
 use crate::lsp::cache::Cache;
 use crate::lsp::capabilities::ClientFacts;
 use crate::lsp::document::Document;
+use crate::lsp::exclusion::Exclusion;
 use crate::lsp::interpolate::{Anchor, Suggestion};
 use crate::lsp::pending::{Pending, Ticket};
 use crate::lsp::positions::{Encoding, byte_of_position};

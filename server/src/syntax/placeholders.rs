@@ -12,6 +12,10 @@ use super::lines::{indentation, is_blank, line_range};
 pub struct Placeholder {
     /// Byte offsets into the text: what the fill replaces.
     pub byte_range: Range<usize>,
+    /// Where it is to be seen: the same range, or the comment that the fill comes after.
+    pub shown_at: Range<usize>,
+    /// What comes before the fill: a line end and the indentation, where the fill begins a line of its own.
+    pub lead: String,
     /// How far the fill may go.
     pub extent: Extent,
     /// The blanks at the beginning of the line on which the range begins.
@@ -22,7 +26,8 @@ pub struct Placeholder {
 ///
 /// In Rust `todo!()`, `unimplemented!()` and functions without a body; in Python `...`, `pass` and
 /// `raise NotImplementedError` that are all of a body but for its docstring. The empty body of a class or of a
-/// handler is finished as it stands.
+/// handler is finished as it stands. In both, a comment in a line of its own that begins with `TODO` or `FIXME` and has
+/// nothing written below it: the comment stays, and the fill comes in a line after it.
 pub fn find_placeholders(text: &str, tree: &Tree, language: Language) -> Vec<Placeholder> {
     let (query, place): (_, fn(Node<'_>, &str) -> Option<Placeholder>) = match language {
         Language::Rust => (&*RUST, in_rust),
@@ -59,14 +64,18 @@ static RUST: LazyLock<Option<Query>> = LazyLock::new(|| {
             (scoped_identifier name: (identifier) @name)
         ]) @here (#any-of? @name "todo" "unimplemented"))
         (function_item body: (block) @here)
+        (line_comment) @here
     "#;
     Query::new(&grammar(Language::Rust)?, source).ok()
 });
 
 static PYTHON: LazyLock<Option<Query>> =
-    LazyLock::new(|| Query::new(&grammar(Language::Python)?, "(block) @here").ok());
+    LazyLock::new(|| Query::new(&grammar(Language::Python)?, "(block) @here (comment) @here").ok());
 
 fn in_rust(node: Node<'_>, text: &str) -> Option<Placeholder> {
+    if node.kind() == "line_comment" {
+        return after_comment(node, text, "//");
+    }
     if node.kind() == "block" {
         let inside = inside_braces(node, text)?;
         return is_blank(&text[inside.clone()]).then(|| placeholder(text, inside, Extent::Block));
@@ -94,6 +103,9 @@ fn inside_braces(block: Node<'_>, text: &str) -> Option<Range<usize>> {
 }
 
 fn in_python(block: Node<'_>, text: &str) -> Option<Placeholder> {
+    if block.kind() == "comment" {
+        return after_comment(block, text, "#");
+    }
     let owner = block.parent()?;
     if matches!(owner.kind(), "class_definition" | "except_clause" | "except_group_clause" | "finally_clause") {
         return None;
@@ -134,6 +146,29 @@ fn stands_for_a_body(statement: Node<'_>, text: &str) -> bool {
     }
 }
 
+/// The place after a comment that says what is to be written there.
+fn after_comment(comment: Node<'_>, text: &str, mark: &str) -> Option<Placeholder> {
+    // A comment's node may contain its line's end.
+    let line = line_range(text, comment.start_byte());
+    let words = text.get(comment.start_byte()..line.end)?.strip_prefix(mark)?.trim_start();
+    let after_word = words.strip_prefix("TODO").or_else(|| words.strip_prefix("FIXME"))?;
+    let is_alone = is_blank(text.get(line.start..comment.start_byte())?);
+    if !is_alone || after_word.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
+        return None;
+    }
+    // What is written below it is what it is about; the end of a block is not.
+    let end = &text[line.end..];
+    let line_end = if end.starts_with("\r\n") { "\r\n" } else { end.get(..1).unwrap_or("\n") };
+    let below = end.get(line_end.len()..).unwrap_or_default().split(['\n', '\r']).next().unwrap_or_default();
+    let indentation = indentation(&text[line.clone()]);
+    let ends_block = below.trim_start().starts_with('}') || super::lines::indentation(below).len() < indentation.len();
+    (is_blank(below) || ends_block).then(|| Placeholder {
+        lead: format!("{line_end}{indentation}"),
+        shown_at: comment.start_byte()..line.end,
+        ..placeholder(text, line.end..line.end, Extent::Block)
+    })
+}
+
 /// Whether nothing but blanks stands before the range and after it on its lines.
 fn is_alone(text: &str, range: Range<usize>) -> bool {
     let before = &text[line_range(text, range.start).start..range.start];
@@ -144,7 +179,7 @@ fn is_alone(text: &str, range: Range<usize>) -> bool {
 fn placeholder(text: &str, byte_range: Range<usize>, extent: Extent) -> Placeholder {
     let line = line_range(text, byte_range.start);
     let indentation = indentation(&text[line]).to_owned();
-    Placeholder { byte_range, extent, indentation }
+    Placeholder { shown_at: byte_range.clone(), lead: String::new(), byte_range, extent, indentation }
 }
 
 #[cfg(test)]

@@ -126,6 +126,21 @@ fn a_selection_is_rewritten_and_nothing_else() {
 }
 
 #[test]
+fn what_a_comment_asks_for_comes_after_it() {
+    let (mut client, calls) = ready(resolving());
+    client.open("file:///a.rs", "rust", "fn f() {\n    // TODO: say 漢\n}\n");
+    let actions = client.result("textDocument/codeAction", code_action("file:///a.rs", (1, 8)));
+    assert_eq!(titles(&actions)[0], "Fill this hole");
+    let id = client.request("codeAction/resolve", actions[0].clone());
+    let call = next_call(&calls);
+    assert_eq!(call.around(), ("fn f() {\n    // TODO: say 漢\n    ", "\n}\n"));
+    call.fill(&["say();"]);
+    let end = json!({ "start": position((1, 18)), "end": position((1, 18)) });
+    assert_eq!(edits(&client.result_of(id)), [(end, "\n    say();")]);
+    client.finish();
+}
+
+#[test]
 fn a_block_is_completed() {
     let (mut client, calls) = ready(resolving());
     client.open("file:///a.rs", "rust", "fn f() {\n    a();\n    \n}\nfn g() {}\n");

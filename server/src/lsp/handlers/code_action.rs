@@ -104,12 +104,11 @@ fn offers(snapshot: &Snapshot, selection: &std::ops::Range<usize>) -> Vec<Offer>
     let rewrite = |title: String, action| Offer { title, kind: REWRITE_KIND, action };
     let mut offers = Vec::new();
     let placeholders = placeholders_of(snapshot);
-    let is_here =
-        |hole: &&Placeholder| hole.byte_range.start <= selection.end && selection.start <= hole.byte_range.end;
+    let is_here = |hole: &&Placeholder| hole.shown_at.start <= selection.end && selection.start <= hole.shown_at.end;
     let here: Vec<_> = placeholders.iter().filter(is_here).collect();
     for hole in &here {
         let title = if here.len() > 1 {
-            format!("Fill the hole in line {}", range_of(snapshot, &hole.byte_range).start.line + 1)
+            format!("Fill the hole in line {}", range_of(snapshot, &hole.shown_at).start.line + 1)
         } else {
             "Fill this hole".to_owned()
         };

@@ -134,3 +134,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn comments_that_say_what_is_to_be_written() {
+    let of = |language, text: &str| {
+        let found = find_placeholders(text, &parse(text, language).expect("a grammar"), language);
+        let lead = |hole: &super::Placeholder| (text[hole.shown_at.clone()].to_owned(), hole.lead.clone());
+        found.iter().filter(|hole| !hole.lead.is_empty()).map(lead).collect::<Vec<_>>()
+    };
+    let rust = "fn f() {\n    a();\n    // TODO: b\n\n    c();\n    //FIXME(me) d\n}\n";
+    let lead = "\n    ".to_owned();
+    let expected = [("// TODO: b".to_owned(), lead.clone()), ("//FIXME(me) d".to_owned(), lead)];
+    assert_eq!(of(Language::Rust, rust), expected);
+    let python = "def f():\r\n    a()\r\n    # TODO\r\nx = 1\r\n";
+    assert_eq!(of(Language::Python, python), [("# TODO".to_owned(), "\r\n    ".to_owned())]);
+    assert_eq!(of(Language::Rust, "// TODO a"), [("// TODO a".to_owned(), "\n".to_owned())]);
+    for text in
+        ["// TODO\nfn f() { a() }", "/// TODO\n\n", "a(); // TODO\n", "// TODOS\n", "// a TODO\n", "\"// TODO\""]
+    {
+        assert_eq!(of(Language::Rust, text), [], "{text}");
+    }
+}
