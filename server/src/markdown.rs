@@ -1,6 +1,6 @@
 //! Formatting of Markdown, which changes how a document is written and never what it says.
 //!
-//! Entry points: [`format`], a pure function of the text and the engine's answers, and [`edits`], which makes few
+//! Entry points: [`format()`], a pure function of the text and the engine's answers, and [`edits()`], which makes few
 //! edits of whole lines of its result.
 //!
 //! A well-kept formatter lays the text out. Then, if there is an engine, defects are looked for: marks that are
@@ -88,7 +88,7 @@ pub fn format(
     Ok(Formatted { text, changes: outcome.changes, note: outcome.note })
 }
 
-/// Whether [`format`] would ask an engine about the text, once it is laid out.
+/// Whether [`format()`] would ask an engine about the text, once it is laid out.
 pub fn has_defects(text: &str) -> bool {
     !defects::find(&with_line_feeds(split_marks(text).1)).is_empty()
 }
