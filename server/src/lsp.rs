@@ -55,7 +55,7 @@ use crate::logging::{self, LogHandle};
 use crate::settings::LogSettings;
 use backend::Backend;
 use local_engine::LocalEngines;
-use transport::Gate;
+use transport::{Ended, Gate};
 use worker::Worker;
 
 pub use worker::LoadEngine;
@@ -80,6 +80,10 @@ const MAX_PARSING_THREADS: usize = 2;
 
 /// How long requests under way may still take after the end of input.
 const GRACE_AFTER_INPUT: Duration = Duration::from_secs(2);
+
+/// How long the framework may take to end after `exit`. It cancels every request then, but it would wait for
+/// notifications, one of which may be waiting for an answer that the client will never give.
+const GRACE_AFTER_EXIT: Duration = Duration::from_millis(200);
 
 /// How long the last answers may take to be read.
 const GRACE_FOR_OUTPUT: Duration = Duration::from_secs(1);
@@ -148,7 +152,11 @@ async fn serve_until_exit(
     let (answers, responses, mut written) = (output.bodies.clone(), output.bodies, output.written);
     let feed_then_grace = async {
         match transport::feed(frames, to_framework, answers, &gate).await {
-            Ok(()) => tokio::time::sleep(GRACE_AFTER_INPUT).await,
+            Ok(Ended::Input) => {
+                tokio::time::sleep(GRACE_AFTER_INPUT).await;
+                tracing::warn!("requests were still under way when the input had ended");
+            }
+            Ok(Ended::Exit) => tokio::time::sleep(GRACE_AFTER_EXIT).await,
             // The framework has stopped reading, and is about to end.
             Err(_) => std::future::pending().await,
         }
@@ -156,7 +164,7 @@ async fn serve_until_exit(
     let framework_or_grace = async {
         tokio::select! {
             () = framework => {}
-            () = feed_then_grace => tracing::warn!("requests were still under way when the input had ended"),
+            () = feed_then_grace => {}
         }
     };
     let all_given = async { tokio::join!(framework_or_grace, transport::drain(from_framework, responses, &gate)) };

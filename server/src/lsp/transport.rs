@@ -75,13 +75,22 @@ pub(crate) fn write_bodies(mut output: impl Write + Send + 'static) -> std::io::
     Ok(Output { bodies, written })
 }
 
-/// Hands the client's messages to the framework, and answers what is none. Returns at the input's end.
+/// Why there are no more messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The client said `exit`: what comes after it does not count, and the input may stay open for ever.
+    Exit,
+    /// The client is gone.
+    Input,
+}
+
+/// Hands the client's messages to the framework, and answers what is none. Returns when the client leaves.
 pub(crate) async fn feed(
     mut frames: mpsc::Receiver<Frame>,
     mut framework: impl AsyncWrite + Unpin,
     answers: mpsc::UnboundedSender<Vec<u8>>,
     gate: &Gate,
-) -> std::io::Result<()> {
+) -> std::io::Result<Ended> {
     while let Some(frame) = frames.recv().await {
         let message = match frame {
             Frame::Message(message) => message,
@@ -92,6 +101,7 @@ pub(crate) async fn feed(
                 continue;
             }
         };
+        let is_exit = message.call.as_ref().is_some_and(|call| call.method == "exit" && call.id.is_none());
         let awaited_id = message
             .call
             .filter(|call| call.method == "initialize" || call.method == "shutdown")
@@ -101,11 +111,14 @@ pub(crate) async fn feed(
         }
         framework.write_all(format!("Content-Length: {}\r\n\r\n", message.body.len()).as_bytes()).await?;
         framework.write_all(&message.body).await?;
+        if is_exit {
+            return Ok(Ended::Exit);
+        }
         if awaited_id.is_some() {
             gate.opened().await;
         }
     }
-    Ok(())
+    Ok(Ended::Input)
 }
 
 /// Takes the framework's messages to the way out. Returns when the framework has closed its end.

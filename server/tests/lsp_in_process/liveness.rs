@@ -177,6 +177,18 @@ fn an_exit_ends_the_server_and_every_request() {
 }
 
 #[test]
+fn an_exit_ends_the_server_that_still_waits_for_the_client() {
+    let (engine, _calls) = fake_engine();
+    let mut client = connect(move || Ok(engine));
+    client.initialize(json!({ "workspace": { "configuration": true } }));
+    // It is never answered, and the client keeps the input open while it waits for the server's end.
+    client.message("workspace/configuration");
+    client.result("shutdown", Value::Null);
+    client.notify("exit", Value::Null);
+    client.wait_for_end();
+}
+
+#[test]
 fn the_end_of_input_ends_the_server_even_during_inference() {
     let (engine, calls) = fake_engine();
     let (server_input, to_server) = std::io::pipe().expect("a pipe");

@@ -156,6 +156,11 @@ impl Client {
     /// have been answered, and once only.
     pub(crate) fn finish(mut self) -> Vec<Value> {
         self.to_server = None;
+        self.wait_for_end()
+    }
+
+    /// The same, but the server's input stays open until it has ended.
+    pub(crate) fn wait_for_end(mut self) -> Vec<Value> {
         loop {
             match self.from_server.recv_timeout(PATIENCE) {
                 Ok(message) => self.note(message),
