@@ -38,6 +38,7 @@ fn style_of(text: &str) -> Configuration {
         .emphasis_kind(habits.star_emphasis.choose(EmphasisKind::Asterisks, EmphasisKind::Underscores))
         .strong_kind(habits.underscore_strong.choose(StrongKind::Underscores, StrongKind::Asterisks))
         .hard_break_kind(habits.blank_breaks.choose(HardBreakKind::DoubleSpace, HardBreakKind::Backslash))
+        .table_skip_format(habits.compact_tables.choose(true, false))
         .list_unordered_marker(habits.star_lists.choose(ListUnorderedMarker::Asterisks, ListUnorderedMarker::Dashes))
         .build()
 }
@@ -63,6 +64,7 @@ struct Habits {
     underscore_strong: Balance,
     blank_breaks: Balance,
     star_lists: Balance,
+    compact_tables: Balance,
 }
 
 impl Habits {
@@ -79,9 +81,22 @@ impl Habits {
                 Event::Start(Tag::Strong) => habits.underscore_strong.count(source.starts_with('_')),
                 Event::HardBreak => habits.blank_breaks.count(source.starts_with(' ')),
                 Event::Start(Tag::List(None)) => habits.star_lists.count(source.trim_start().starts_with('*')),
+                Event::Start(Tag::Table(_)) => habits.compact_tables.count(is_compact(source)),
                 _ => (),
             }
         }
         habits
     }
+}
+
+/// Whether a table's cells have one blank on each side and none to align them.
+fn is_compact(table: &str) -> bool {
+    let mut lines = table.lines().map(str::trim);
+    let is_padded_once = |line: &str| line.starts_with("| ") && line.ends_with(" |") && !line.contains("  ");
+    let header = lines.next().unwrap_or_default();
+    // The delimiter row is written in many ways.
+    lines.next();
+    is_padded_once(header)
+        && lines.clone().all(is_padded_once)
+        && lines.any(|line| line.chars().count() != header.chars().count())
 }

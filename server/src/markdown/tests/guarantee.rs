@@ -103,6 +103,20 @@ fn an_engine_that_fails_or_is_stopped() {
     assert_eq!(small.asked().iter().map(|request| request.holes.len()).collect::<Vec<_>>(), [2, 1]);
 }
 
+/// A model that likes no text at all better than any is not sure of anything.
+#[test]
+fn what_an_engine_always_prefers_does_not_count() {
+    let leave = Choice { index: 0, probability: 0.9999 };
+    let formatted = |here, alone| {
+        let engine = Fake::new(move |_, _| Ok(here)).with_bias(alone);
+        format("##a\n", Some(&engine), None, &Cancel::new()).unwrap().text
+    };
+    assert_eq!(formatted(leave, leave), "## a\n");
+    assert_eq!(formatted(leave, Choice { probability: 0.5, ..leave }), "##a\n");
+    // Here it finds the change likelier than elsewhere, but not likely.
+    assert_eq!(formatted(Choice { probability: 0.6, ..leave }, leave), "## a\n");
+}
+
 /// However long the text, a request is short.
 #[test]
 fn a_window_at_a_time() {
