@@ -122,3 +122,17 @@ fn what_is_left_alone_is_printed_as_it_was_and_says_so() {
     assert!(stderr.starts_with("lacuna: -: left as it was: "), "{stderr}");
     assert_eq!(stderr.lines().count(), 1);
 }
+
+/// What the embedded model itself makes of plain defects.
+#[test]
+fn the_sample_is_mended() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/samples");
+    let (stdout, stderr, code) = outcome(&lacuna(&samples, &["--check", "notes.md"], ""));
+    assert_eq!((stdout.lines().count(), stderr.as_str(), code), (8, "", 1), "{stdout}");
+    let (mended, _, _) = outcome(&lacuna(&samples, &["notes.md"], ""));
+    for part in ["# Release notes\n", "```sh\n", "```rust\n", "- accounts", "| --- | --- | --- |\n", "   - Blank"] {
+        assert!(mended.contains(part), "{part:?}: {mended}");
+    }
+    let (again, _, code) = outcome(&lacuna(&samples, &["--check", "-"], &mended));
+    assert_eq!((again.as_str(), code), ("", 0));
+}
