@@ -53,12 +53,29 @@ pub(crate) struct ScoredToken {
     pub(crate) token: u32,
 }
 
+/// A token that something else than the model holds possible in a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RowVote {
+    /// The packed row.
+    pub(crate) row: usize,
+    pub(crate) token: u32,
+    /// More than nought. Those of one row add up to less than one; what is missing is the model's.
+    pub(crate) probability: f32,
+}
+
+/// Votes in one row at most; more are not counted.
+pub(crate) const ROW_VOTES_MAX: usize = 24;
+
 /// What holds for all rows of one `sample`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SampleSettings<'a> {
     pub(crate) temperature: f32,
     pub(crate) sets: &'a [TokenSet],
     pub(crate) noise: SampleNoise<'a>,
+    /// Ascending by row. They are mixed into the distribution at temperature 1.
+    pub(crate) votes: &'a [RowVote],
+    /// Whether the samples' own probabilities are wanted, as they are wherever there are votes.
+    pub(crate) own_probabilities: bool,
     /// Whether a next step will want the soft embeddings.
     pub(crate) keep_soft: bool,
 }
@@ -72,6 +89,8 @@ pub(crate) struct RowOutcome {
     pub(crate) entropy: f32,
     /// Of the argmax, in the tempered distribution.
     pub(crate) probability: f32,
+    /// Of the sample, in the model's own distribution at temperature 1 and without votes; 1 where it is not wanted.
+    pub(crate) own_probability: f32,
 }
 
 /// Tensor operations on one device. Weights belong to the backend; activations to a workspace, so that a backend

@@ -141,8 +141,14 @@ fn measure_steps<B: Backend>(
         let start = Instant::now();
         backend.run(|| {
             denoise(backend, config.layers.len(), &ids, &segments, &[cache], &targets, workspace);
-            let settings =
-                SampleSettings { temperature: TEMPERATURE, sets: &[], noise: SampleNoise::Philox, keep_soft: true };
+            let settings = SampleSettings {
+                temperature: TEMPERATURE,
+                sets: &[],
+                noise: SampleNoise::Philox,
+                votes: &[],
+                own_probabilities: false,
+                keep_soft: true,
+            };
             backend.sample(workspace, &samples, settings, &mut outcomes);
         });
         if step >= warm_up {

@@ -8,6 +8,7 @@ use crate::canvas::{Canvas, Row, TokenSet};
 use crate::checkpoint::Checkpoint;
 use crate::denoiser::{CanvasJob, NoiseSource, Run};
 use crate::philox::Place;
+use crate::prior::Votes;
 use crate::sampler::Schedule;
 use crate::{Cancel, Device, Error, ModelSource};
 
@@ -96,10 +97,11 @@ fn run_tape(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Res
         schedule: &schedule,
         noise: &tape,
         sets: &[],
+        own_probabilities: false,
         first_soft: first_soft.as_deref(),
     };
     let mut trace = output::Trace::new(rows);
-    let job = CanvasJob { canvas, prompt: 0, seed: 0, candidate: 0 };
+    let job = CanvasJob { canvas, prompt: 0, seed: 0, candidate: 0, votes: Votes::default() };
     let denoised = run.run(vec![job], &mut workspace, &cancel, &mut |report| trace.record(&report))?;
     Ok(Output::Trace(trace, denoised[0].steps))
 }

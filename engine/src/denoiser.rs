@@ -1,8 +1,9 @@
 //! Whole denoising runs: canvases in, settled canvases out.
 
-use crate::backend::{Backend, RowOutcome, SampleNoise, SampleRow, SampleSettings, Segment, denoise};
+use crate::backend::{Backend, RowOutcome, RowVote, SampleNoise, SampleRow, SampleSettings, Segment, denoise};
 use crate::canvas::{Canvas, TokenSet};
 use crate::philox::{self, Place, Purpose};
+use crate::prior::{AcceptedRow, Votes};
 use crate::sampler::{Schedule, Stopping, accept};
 use crate::{Cancel, Error};
 
@@ -69,6 +70,7 @@ pub(crate) struct CanvasJob {
     pub(crate) seed: u64,
     /// Distinguishes canvases with the same seed.
     pub(crate) candidate: u32,
+    pub(crate) votes: Votes,
 }
 
 /// One canvas after one step.
@@ -92,6 +94,9 @@ pub(crate) struct Denoised {
     pub(crate) tokens: Vec<u32>,
     /// The argmax's probability in the last step; 1 for pinned rows.
     pub(crate) probabilities: Vec<f32>,
+    /// The probability, in the model's own distribution at temperature 1, of what was sampled in the last step; 1 for
+    /// pinned rows, and for all of them where it was not wanted.
+    pub(crate) own_probabilities: Vec<f32>,
     pub(crate) steps: usize,
 }
 
@@ -104,6 +109,8 @@ pub(crate) struct Run<'a, B: Backend> {
     pub(crate) noise: &'a dyn NoiseSource,
     /// The token sets that the canvases' rows name.
     pub(crate) sets: &'a [TokenSet],
+    /// Whether the model's own probabilities are wanted, as they are wherever a canvas has votes.
+    pub(crate) own_probabilities: bool,
     /// Logits of an earlier step to condition the first one on, [hole rows of all canvases, vocabulary].
     pub(crate) first_soft: Option<&'a [f32]>,
 }
@@ -149,6 +156,8 @@ impl<B: Backend> Run<'_, B> {
             temperature: self.schedule.temperature(step),
             sets: self.sets,
             noise: self.noise.gumbel(step),
+            votes: &pass.votes,
+            own_probabilities: self.own_probabilities,
             keep_soft: step + 1 < self.schedule.step_limit,
         };
         pass.outcomes.clear();
@@ -225,14 +234,28 @@ impl Progress {
         }
     }
 
+    /// What the last step accepted; nothing before the first.
+    fn accepted_rows(&self) -> Vec<AcceptedRow> {
+        let rows = self.hole_rows.iter().zip(&self.outcomes).zip(&self.accepted);
+        rows.filter(|(_, accepted)| **accepted)
+            .map(|((row, outcome), _)| AcceptedRow {
+                row: *row,
+                token: outcome.sample,
+                own_probability: outcome.own_probability,
+            })
+            .collect()
+    }
+
     fn finish(self) -> Denoised {
         let mut tokens = self.job.canvas.tokens().to_vec();
         let mut probabilities = vec![1.0; tokens.len()];
+        let mut own_probabilities = probabilities.clone();
         for (row, outcome) in self.hole_rows.iter().zip(&self.outcomes) {
             tokens[*row] = outcome.argmax;
             probabilities[*row] = outcome.probability;
+            own_probabilities[*row] = outcome.own_probability;
         }
-        Denoised { tokens, probabilities, steps: self.steps }
+        Denoised { tokens, probabilities, own_probabilities, steps: self.steps }
     }
 }
 
@@ -241,6 +264,7 @@ struct Pass {
     ids: Vec<u32>,
     segments: Vec<Segment>,
     rows: Vec<SampleRow>,
+    votes: Vec<RowVote>,
     outcomes: Vec<RowOutcome>,
     soft_targets: Vec<Option<usize>>,
     /// For each canvas that took part in the last pass, how many soft embeddings it left.
@@ -257,6 +281,7 @@ impl Pass {
             ids: Vec::with_capacity(rows),
             segments: Vec::with_capacity(states.len()),
             rows: Vec::with_capacity(rows),
+            votes: Vec::new(),
             outcomes: Vec::with_capacity(rows),
             soft_targets: Vec::with_capacity(rows),
             soft_left: vec![0; states.len()],
@@ -271,6 +296,7 @@ impl Pass {
         self.ids.clear();
         self.segments.clear();
         self.rows.clear();
+        self.votes.clear();
         self.soft_targets.clear();
         for (index, state) in states.iter().enumerate() {
             let first = self.ids.len();
@@ -290,6 +316,11 @@ impl Pass {
             for row in &state.hole_rows {
                 let allowed = state.job.canvas.row(*row).allowed();
                 self.rows.push(SampleRow { row: first + row, allowed, place: state.job.place(step, *row) });
+            }
+            if !state.job.votes.is_empty() {
+                let votes = &mut self.votes;
+                let accepted = state.accepted_rows();
+                state.job.votes.cast(&accepted, |vote| votes.push(RowVote { row: first + vote.row, ..vote }));
             }
         }
     }

@@ -111,8 +111,9 @@ pub struct Candidate {
     pub fills: Vec<String>,
     /// What was chosen, one entry a hole, in the request's order; `None` for a free hole.
     pub choices: Vec<Option<Choice>>,
-    /// The geometric mean, in 0..=1, of the probabilities of the free fills' tokens after the last step and of what was
-    /// chosen, a group counted once.
+    /// In 0..=1. Where the checkpoint has a context prior, the geometric mean of how likely each free fill is to be
+    /// right and of the probabilities of what was chosen, a group counted once; else that of the free fills' tokens after
+    /// the last step and of what was chosen.
     pub confidence: f32,
     /// Tokens of text in all holes.
     pub tokens: usize,

@@ -22,6 +22,7 @@ mod error;
 mod infiller;
 mod local;
 mod philox;
+mod prior;
 mod prompt;
 mod sampler;
 mod tokenizer;
@@ -33,3 +34,4 @@ pub use infiller::{
     Piece, PromptUse, Step, Timings,
 };
 pub use local::{LocalInfiller, LocalOptions, cuda_devices};
+pub use prior::Copier;

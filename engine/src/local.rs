@@ -107,6 +107,8 @@ struct Engine<B: Backend> {
     tokenizer: Tokenizer,
     markers: Markers,
     delete: u32,
+    /// The odds of what the document repeats against the model; `None` where it does not count.
+    prior_odds: Option<f64>,
     /// For free holes.
     budget: Budget,
     /// For holes with choices.
@@ -159,6 +161,7 @@ impl<B: Backend> Engine<B> {
             },
             markers,
             delete,
+            prior_odds: config.lacuna.context_prior,
             budget: Budget {
                 prompt_tokens: PROMPT_TOKENS.min(config.max_positions),
                 canvas_rows: config.canvas_length,

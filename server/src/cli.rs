@@ -6,6 +6,7 @@
 mod bench;
 mod doctor;
 mod document;
+mod eval;
 #[cfg(test)]
 mod fake;
 mod fill;
@@ -45,6 +46,8 @@ enum Command {
     Format(format::FormatArguments),
     /// Run a checkpoint on token ids, from file to file
     Forward(forward::ForwardArguments),
+    /// Say how good fills are, on tasks whose solutions are known
+    Eval(eval::EvalArguments),
     /// Measure what a denoising step costs on this machine
     Bench(bench::BenchArguments),
     /// Say what this program runs on, and whether it works
@@ -91,6 +94,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fill(arguments) => fill::run(&arguments),
         Command::Format(arguments) => format::run(&arguments, &mut io::stdout()),
         Command::Forward(arguments) => forward::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments, &mut io::stdout()),
         Command::Bench(arguments) => bench::run(&arguments, &mut io::stdout()),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut io::stdout()),
     }

@@ -42,7 +42,7 @@ pub(crate) struct ModelConfig {
 }
 
 /// What a checkpoint knows beyond the published architecture.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct LacunaConfig {
     pub(crate) noise: Noise,
     /// The token of a hole position that holds no text.
@@ -50,6 +50,9 @@ pub(crate) struct LacunaConfig {
     /// The layout of text around a hole that the checkpoint was trained with; where there is one, it is one
     /// that this engine implements.
     pub(crate) layout_version: Option<u32>,
+    /// The odds of what the document repeats against the model, where either could be right: by how much the one is to
+    /// be believed more than the other. What the document repeats does not count where there is none.
+    pub(crate) context_prior: Option<f64>,
 }
 
 /// What an unknown canvas position holds.
@@ -261,6 +264,7 @@ fn read_lacuna(mut object: Object, vocabulary: usize) -> Result<LacunaConfig, Er
         Some(other) => return Err(object.unsupported("layout_version", &json!(other))),
         None => None,
     };
+    let context_prior = object.number("context_prior", "a positive number", |odds| odds > 0.0)?;
     object.finish()?;
-    Ok(LacunaConfig { noise, delete_token_id, layout_version })
+    Ok(LacunaConfig { noise, delete_token_id, layout_version, context_prior })
 }

@@ -7,6 +7,7 @@ use super::{CanvasJob, Denoised, NoiseKind, Run, SeededNoise};
 use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack};
 use crate::canvas::{Canvas, Row, TokenSet};
 use crate::philox::{self, Place, Purpose};
+use crate::prior::Votes;
 use crate::sampler::Schedule;
 use crate::{Cancel, Error};
 
@@ -54,7 +55,13 @@ impl Backend for Dice {
                 Some(set) => settings.sets[set].nth(word as usize % settings.sets[set].len()).unwrap(),
             };
             let entropy = if draw[2].is_multiple_of(3) { 1e-4 } else { draw[2] as f32 / u32::MAX as f32 };
-            *outcome = RowOutcome { argmax: token(draw[0]), sample: token(draw[1]), entropy, probability: 0.5 };
+            *outcome = RowOutcome {
+                argmax: token(draw[0]),
+                sample: token(draw[1]),
+                entropy,
+                probability: 0.5,
+                own_probability: 1.0,
+            };
         }
     }
 }
@@ -97,7 +104,7 @@ fn run(canvases: &[Vec<Row>], kind: NoiseKind, seed: u64) -> Vec<Denoised> {
     let job = |(candidate, rows): (usize, &Vec<Row>)| {
         let candidate = candidate as u32;
         let start = |row| noise.start(Place { seed, candidate, step: 0, row: row as u32 }, None);
-        CanvasJob { canvas: Canvas::new(rows.clone(), start), prompt: 0, seed, candidate }
+        CanvasJob { canvas: Canvas::new(rows.clone(), start), prompt: 0, seed, candidate, votes: Votes::default() }
     };
     let run = Run {
         backend: &Dice,
@@ -106,6 +113,7 @@ fn run(canvases: &[Vec<Row>], kind: NoiseKind, seed: u64) -> Vec<Denoised> {
         schedule: &SCHEDULE,
         noise: &noise,
         sets: &sets,
+        own_probabilities: false,
         first_soft: None,
     };
     run.run(canvases.iter().enumerate().map(job).collect(), &mut Seen::default(), &Cancel::new(), &mut |report| {
@@ -172,10 +180,11 @@ fn a_cancelled_run_ends_before_the_next_step() {
         schedule: &Schedule { confidence_threshold: 0.0, ..SCHEDULE },
         noise: &noise,
         sets: &[],
+        own_probabilities: false,
         first_soft: None,
     };
     let canvas = Canvas::new(vec![Row::Hole { allowed: None }; 3], |_| 4);
-    let job = CanvasJob { canvas, prompt: 0, seed: 0, candidate: 0 };
+    let job = CanvasJob { canvas, prompt: 0, seed: 0, candidate: 0, votes: Votes::default() };
     let mut steps = 0;
     let result = run.run(vec![job], &mut Seen::default(), &cancel, &mut |_| {
         steps += 1;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::denoiser::Denoised;
+use crate::prior::Continuation;
 use crate::prompt::LineEnd;
 use crate::tokenizer::Tokenizer;
 
@@ -18,7 +19,8 @@ pub(super) struct Reader<'a> {
 pub(super) struct Filled {
     /// One text a hole.
     pub(super) fills: Vec<String>,
-    /// Of the natural logarithms of the tokens' probabilities, those that count.
+    /// Of the natural logarithms of the holes' probabilities, or where there is no context prior of the tokens' that
+    /// count.
     pub(super) log_sum: f64,
     pub(super) counted: usize,
     pub(super) tokens: usize,
@@ -26,7 +28,7 @@ pub(super) struct Filled {
 }
 
 impl Filled {
-    /// The geometric mean of the tokens' probabilities.
+    /// The geometric mean of what counts.
     pub(super) fn confidence(&self) -> f32 {
         (self.log_sum / self.counted.max(1) as f64).exp() as f32
     }
@@ -34,8 +36,13 @@ impl Filled {
 
 impl Reader<'_> {
     /// The canvases' fills, best first, equal ones once.
-    pub(super) fn rank(&self, denoised: &[Denoised], holes: &[Range<usize>]) -> Vec<Filled> {
-        let mut all: Vec<Filled> = denoised.iter().map(|canvas| self.read(canvas, holes)).collect();
+    pub(super) fn rank(
+        &self,
+        denoised: &[Denoised],
+        holes: &[Range<usize>],
+        priors: &[Option<Vec<Continuation>>],
+    ) -> Vec<Filled> {
+        let mut all: Vec<Filled> = denoised.iter().map(|canvas| self.read(canvas, holes, priors)).collect();
         all.sort_by(|a, b| b.confidence().total_cmp(&a.confidence()));
         let mut ranked: Vec<Filled> = Vec::with_capacity(all.len());
         for filled in all {
@@ -46,19 +53,31 @@ impl Reader<'_> {
         ranked
     }
 
-    fn read(&self, canvas: &Denoised, holes: &[Range<usize>]) -> Filled {
+    fn read(&self, canvas: &Denoised, holes: &[Range<usize>], priors: &[Option<Vec<Continuation>>]) -> Filled {
         let mut filled =
             Filled { fills: Vec::with_capacity(holes.len()), log_sum: 0.0, counted: 0, tokens: 0, steps: canvas.steps };
-        for hole in holes {
+        for (hole, prior) in holes.iter().zip(priors) {
             let rows = &canvas.tokens[hole.clone()];
             let length = rows.iter().position(|token| *token == self.delete).unwrap_or(rows.len());
-            filled.fills.push(self.text(&rows[..length]));
+            let text = self.text(&rows[..length]);
             filled.tokens += length;
             // The first delete counts: it is the decision that the text ends here.
             let decided = (length + 1).min(rows.len());
-            let probabilities = &canvas.probabilities[hole.clone()][..decided];
-            filled.log_sum += probabilities.iter().map(|probability| f64::from(*probability).ln()).sum::<f64>();
-            filled.counted += decided;
+            let log_sum_of = |probabilities: &[f32]| {
+                let decided = &probabilities[hole.clone()][..decided];
+                decided.iter().map(|probability| f64::from(*probability).ln()).sum::<f64>()
+            };
+            let (log_sum, counted) = match prior {
+                None => (log_sum_of(&canvas.probabilities), decided),
+                // Once a text is settled, its rows are sure of it one by one, whatever it was that decided it.
+                Some(prior) => match prior.iter().find(|continuation| continuation.text == text) {
+                    Some(continuation) => (continuation.probability.ln(), 1),
+                    None => (share_of_model(prior).ln() + log_sum_of(&canvas.own_probabilities), 1),
+                },
+            };
+            filled.log_sum += log_sum;
+            filled.counted += counted;
+            filled.fills.push(self.line_end.restore(text));
         }
         filled
     }
@@ -66,7 +85,7 @@ impl Reader<'_> {
     /// The tokens' bytes up to the first that are no UTF-8: an invented replacement character helps nobody.
     fn text(&self, tokens: &[u32]) -> String {
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| self.tokenizer.token_bytes(*token)).copied().collect();
-        let text = match String::from_utf8(bytes) {
+        match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
@@ -74,7 +93,11 @@ impl Reader<'_> {
                 bytes.truncate(valid);
                 String::from_utf8(bytes).unwrap_or_default()
             }
-        };
-        self.line_end.restore(text)
+        }
     }
+}
+
+/// How likely it is that none of these is right.
+fn share_of_model(prior: &[Continuation]) -> f64 {
+    1.0 - prior.iter().map(|continuation| continuation.probability).sum::<f64>()
 }

@@ -8,8 +8,9 @@ use crate::backend::Backend;
 use crate::canvas::Canvas;
 use crate::denoiser::{CanvasJob, Run, StepReport};
 use crate::philox::Place;
-use crate::prompt::{self, Layout, LineEnd, Passage, SizedHole};
-use crate::{Cancel, Error, Piece, Step};
+use crate::prior::{Continuation, Votes, continuations};
+use crate::prompt::{self, LINE_SET, Layout, LineEnd, Passage, SizedHole};
+use crate::{Cancel, Error, Extent, Piece, Step};
 
 /// Canvases in a batch at most; each costs as much again.
 const CANDIDATES_LIMIT: usize = 16;
@@ -63,7 +64,8 @@ impl<B: Backend> Engine<B> {
         progress.prompted(&layout, reused, started);
 
         let started = Instant::now();
-        let jobs = (0..candidates).map(|candidate| self.job(seed, candidate as u32, &layout)).collect();
+        let priors = self.priors(passage, layout.holes.len());
+        let jobs = (0..candidates).map(|candidate| self.job(seed, candidate as u32, &layout, &priors)).collect();
         let run = Run {
             backend: &self.backend,
             layers: self.layers,
@@ -71,6 +73,7 @@ impl<B: Backend> Engine<B> {
             schedule: &self.schedule,
             noise: &self.noise,
             sets: &self.sets,
+            own_probabilities: self.prior_odds.is_some(),
             first_soft: None,
         };
         let denoised = run.run(jobs, &mut state.workspace, cancel, &mut |report| {
@@ -88,13 +91,51 @@ impl<B: Backend> Engine<B> {
             line_end: LineEnd::near(passage.text, passage.holes[0].byte_range.start),
         };
         let steps = denoised.iter().map(|canvas| canvas.steps).max().unwrap_or(0);
-        progress.end_canvas(holes, reader.rank(&denoised, &layout.holes), steps);
+        progress.end_canvas(holes, reader.rank(&denoised, &layout.holes, &priors), steps);
         progress.timings.denoise_ms += milliseconds_since(started);
         Ok(())
     }
 
-    fn job(&self, seed: u64, candidate: u32, layout: &Layout) -> CanvasJob {
-        CanvasJob { canvas: self.noise_canvas(seed, candidate, 0, layout), prompt: 0, seed, candidate }
+    /// What the text says of its first holes, if the model gains by it.
+    fn priors(&self, passage: &Passage<'_>, count: usize) -> Vec<Option<Vec<Continuation>>> {
+        if self.prior_odds.is_none() {
+            return vec![None; count];
+        }
+        let Passage { text, holes, .. } = *passage;
+        let of_hole = |hole: &SizedHole| {
+            let prefix = prompt::normalise(&text[..hole.byte_range.start]);
+            let suffix = prompt::normalise(&text[hole.byte_range.end..]);
+            Some(continuations(&prefix, &suffix, if hole.set == LINE_SET { Extent::Line } else { Extent::Block }))
+        };
+        holes[..count].iter().map(of_hole).collect()
+    }
+
+    /// The priors as tokens in the holes' rows, those that have room there. Every candidate goes without the likeliest
+    /// ones of those before it, so that it comes to something else.
+    fn votes(&self, priors: &[Option<Vec<Continuation>>], holes: &[Range<usize>], candidate: u32) -> Votes {
+        let mut votes = Votes::default();
+        let odds = self.prior_odds.unwrap_or(1.0);
+        for (continuations, rows) in priors.iter().zip(holes) {
+            let continuations =
+                continuations.as_ref().and_then(|all| all.get(candidate as usize..)).unwrap_or_default();
+            // More or less than the document alone would say, by how good the model is.
+            let total: f64 = continuations.iter().map(|continuation| continuation.probability).sum();
+            let scale = odds / (1.0 - total + odds * total);
+            let sequences = continuations.iter().filter_map(|continuation| {
+                let mut tokens = self.tokenizer.encode(&continuation.text);
+                (tokens.len() <= rows.len()).then(|| {
+                    tokens.resize(rows.len(), self.delete);
+                    (tokens, scale * continuation.probability)
+                })
+            });
+            votes.add(rows.clone(), sequences.collect());
+        }
+        votes
+    }
+
+    fn job(&self, seed: u64, candidate: u32, layout: &Layout, priors: &[Option<Vec<Continuation>>]) -> CanvasJob {
+        let canvas = self.noise_canvas(seed, candidate, 0, layout);
+        CanvasJob { canvas, prompt: 0, seed, candidate, votes: self.votes(priors, &layout.holes, candidate) }
     }
 
     /// The layout's canvas with noise in all its holes.

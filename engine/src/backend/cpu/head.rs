@@ -2,7 +2,7 @@
 
 use rayon::prelude::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator, ParallelSliceMut};
 
-use crate::backend::{RowOutcome, SampleNoise, SampleRow, SampleSettings, ScoredToken};
+use crate::backend::{ROW_VOTES_MAX, RowOutcome, RowVote, SampleNoise, SampleRow, SampleSettings, ScoredToken};
 use crate::canvas::TokenSet;
 use crate::philox::{self, GUMBEL_MAX, Place, Purpose};
 
@@ -14,6 +14,8 @@ use super::workspace::{HeadRows, Workspace};
 
 /// The logit of a token that must not stand here.
 const FORBIDDEN: f32 = f32::NEG_INFINITY;
+/// What votes leave to the model at least.
+const OWN_SHARE_MIN: f32 = 1e-6;
 
 pub(crate) fn embed(weights: &Weights, workspace: &mut Workspace, ids: &[u32]) {
     assert!(ids.len() <= workspace.capacity, "{} rows in a workspace for {}", ids.len(), workspace.capacity);
@@ -148,12 +150,14 @@ pub(crate) fn sample(
 /// Turns one row's raw logits into its outcome, and leaves the tempered probabilities in their place.
 fn sample_row(weights: &Weights, logits: &mut [f32], row: &SampleRow, settings: &SampleSettings<'_>) -> RowOutcome {
     vector::soft_cap(logits, weights.soft_cap);
+    if let Some(set) = row.allowed {
+        forbid_all_but(&settings.sets[set], logits);
+    }
+    let votes = votes_in(row.row, settings.votes);
+    let own = settings.own_probabilities.then(|| mix(votes, logits));
     let inverse_temperature = 1.0 / settings.temperature;
     for logit in logits.iter_mut() {
         *logit *= inverse_temperature;
-    }
-    if let Some(set) = row.allowed {
-        forbid_all_but(&settings.sets[set], logits);
     }
     let distribution = vector::distribution(logits, 1.0);
     let argmax = distribution.argmax;
@@ -164,6 +168,8 @@ fn sample_row(weights: &Weights, logits: &mut [f32], row: &SampleRow, settings: 
             sample_tape(logits, noise)
         }
     };
+    let own_probability =
+        own.map_or(1.0, |own| own.probability(votes, sample as u32, logits[sample] * settings.temperature));
     if settings.keep_soft {
         vector::softmax_in_place(logits);
     }
@@ -172,7 +178,52 @@ fn sample_row(weights: &Weights, logits: &mut [f32], row: &SampleRow, settings: 
         sample: sample as u32,
         entropy: distribution.entropy,
         probability: (distribution.max - distribution.log_partition).exp(),
+        own_probability,
     }
+}
+
+/// The votes in one packed row that count.
+fn votes_in(row: usize, votes: &[RowVote]) -> &[RowVote] {
+    let first = votes.partition_point(|vote| vote.row < row);
+    let count = votes[first..].partition_point(|vote| vote.row == row);
+    &votes[first..first + count.min(ROW_VOTES_MAX)]
+}
+
+/// What the model itself said before votes were mixed in.
+struct Own {
+    log_partition: f32,
+    /// The logits of the tokens that were voted for.
+    logits: [f32; ROW_VOTES_MAX],
+}
+
+impl Own {
+    /// The model's probability of a token that has this logit now.
+    fn probability(&self, votes: &[RowVote], token: u32, logit: f32) -> f32 {
+        let own = votes.iter().position(|vote| vote.token == token).map_or(logit, |index| self.logits[index]);
+        (own - self.log_partition).exp()
+    }
+}
+
+/// Makes the logits those of the mixture of the model's distribution with the votes.
+fn mix(votes: &[RowVote], logits: &mut [f32]) -> Own {
+    let log_partition = vector::distribution(logits, 1.0).log_partition;
+    let own_share = 1.0 - votes.iter().map(|vote| vote.probability).sum::<f32>();
+    let log_share = own_share.max(OWN_SHARE_MIN).ln();
+    let mut own = Own { log_partition, logits: [FORBIDDEN; ROW_VOTES_MAX] };
+    for (vote, before) in votes.iter().zip(&mut own.logits) {
+        let logit = &mut logits[vote.token as usize];
+        *before = *logit;
+        if *logit != FORBIDDEN {
+            // Everything else keeps its logit, so that the model's partition stands for its share.
+            *logit = add_exponentials(*logit, log_partition + vote.probability.ln() - log_share);
+        }
+    }
+    own
+}
+
+/// The logarithm of the sum of two exponentials.
+fn add_exponentials(a: f32, b: f32) -> f32 {
+    a.max(b) + (-(a - b).abs()).exp().ln_1p()
 }
 
 fn forbid_all_but(set: &TokenSet, logits: &mut [f32]) {
@@ -270,5 +321,40 @@ mod tests {
         forbid_all_but(&set, &mut logits);
         assert_eq!(vector::argmax(&logits).0, 70);
         assert_eq!(logits.iter().filter(|logit| **logit > FORBIDDEN).count(), 2);
+    }
+
+    #[test]
+    fn votes_are_mixed_into_the_distribution() {
+        let logits = [1.0_f32, -2.0, 3.0, FORBIDDEN, 0.5, -60.0];
+        let softmax = |logits: &[f32]| {
+            let partition: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+            logits.iter().map(|logit| f64::from(*logit).exp() / partition).collect::<Vec<_>>()
+        };
+        let own = softmax(&logits);
+        let vote = |token, probability| RowVote { row: 3, token, probability };
+        // One of them is for a token that must not stand here.
+        let votes = [vote(1, 0.5), vote(3, 0.2), vote(5, 0.1)];
+        let mut mixed = logits;
+        let kept = mix(&votes, &mut mixed);
+        let voted = [0.0, 0.5, 0.0, 0.0, 0.0, 0.1];
+        let share = 1.0 / (1.0 - 0.2);
+        for (token, probability) in softmax(&mixed).into_iter().enumerate() {
+            let expected = (0.2 * own[token] + voted[token]) * share;
+            assert!((probability - expected).abs() < 1e-6, "{token}: {probability}, not {expected}");
+            let before = f64::from(kept.probability(&votes, token as u32, mixed[token]));
+            assert!((before - own[token]).abs() < 1e-6, "{token}: {before}, not {}", own[token]);
+        }
+    }
+
+    #[test]
+    fn a_rows_votes_are_found() {
+        let votes: Vec<_> = [(1, 30), (2, 2)]
+            .iter()
+            .flat_map(|(row, count)| (0..*count).map(|token| RowVote { row: *row, token, probability: 0.01 }))
+            .collect();
+        assert_eq!(votes_in(0, &votes), []);
+        assert_eq!(votes_in(1, &votes).len(), ROW_VOTES_MAX);
+        assert_eq!(votes_in(2, &votes), &votes[30..]);
+        assert_eq!(votes_in(3, &votes), []);
     }
 }

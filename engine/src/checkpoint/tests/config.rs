@@ -162,11 +162,12 @@ fn the_lacuna_key_is_read_strictly() {
         config["lacuna"] = lacuna;
         config
     };
-    let full = json!({"noise": "absorbing", "mask_token_id": 4, "delete_token_id": 5, "layout_version": 1});
+    let full = json!({"noise": "absorbing", "mask_token_id": 4, "delete_token_id": 5, "layout_version": 1, "context_prior": 2});
     let expected = LacunaConfig {
         noise: Noise::Absorbing { mask_token_id: 4 },
         delete_token_id: Some(5),
         layout_version: Some(1),
+        context_prior: Some(2.0),
     };
     assert_eq!(parse(&with(full)).lacuna, expected);
     assert_eq!(parse(&with(json!({}))).lacuna, LacunaConfig::default());
@@ -184,6 +185,7 @@ fn the_lacuna_key_is_read_strictly() {
             "lacuna.delete_token_id and lacuna.mask_token_id are the same",
         ),
         (json!({"layout_version": 2}), "not supported: lacuna.layout_version = 2"),
+        (json!({"context_prior": 0}), "lacuna.context_prior is 0, not a positive number"),
         (json!({"layout_versoin": 1}), "not supported: lacuna.layout_versoin = 1"),
         (json!("uniform"), "lacuna is \"uniform\", not an object"),
     ];

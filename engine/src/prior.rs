@@ -1,0 +1,169 @@
+//! The context prior: what a document itself says about its holes.
+//!
+//! Source code repeats itself. Wherever the text before a hole ends as some other place in the document does, what
+//! follows there may follow here, the more so the longer the two agree and if the text behind the hole follows there
+//! too. [`continuations`] finds these texts, and how likely each is what is missing; [`Votes`] mixes them into a model's
+//! probabilities while a canvas is denoised.
+//!
+//! The probabilities are a logit model's, with "none of these" as one alternative. `fixtures/nano/training/prior.py`
+//! fits its weights, and says what they predict of documents that they were not fitted to.
+
+mod copier;
+mod votes;
+
+use std::collections::HashMap;
+
+pub use copier::Copier;
+pub(crate) use votes::{AcceptedRow, Votes};
+
+use crate::infiller::Extent;
+
+/// Text on each side of the hole that is searched.
+const SEARCHED_BYTES: usize = 128 << 10;
+/// Texts that agree for longer count no more.
+const AGREEMENT_MAX_BYTES: usize = 64;
+/// Places that are looked at: those that agree with the text before the hole for the longest, and of these the nearest.
+const PLACES_MAX: usize = 24;
+/// A continuation has no more bytes.
+const CONTINUATION_MAX_BYTES: usize = 240;
+/// Nor more line ends.
+const CONTINUATION_MAX_LINES: usize = 6;
+/// A continuation that does not end with its line ends where so many bytes agree with those behind the hole.
+const END_MIN_BYTES: usize = 2;
+
+/// The weights of a continuation's features: how far the text before it agrees, how far the text behind it does, in how
+/// many places it stands, how far off the nearest one is, and its length; the natural logarithm of each, in bytes and
+/// with one added but for the number of places.
+struct Weights {
+    bias: f64,
+    before: f64,
+    behind: f64,
+    places: f64,
+    distance: f64,
+    length: f64,
+}
+
+const LINE: Weights =
+    Weights { bias: -7.099, before: 1.451, behind: 1.137, places: 0.808, distance: 0.098, length: -0.847 };
+const BLOCK: Weights =
+    Weights { bias: -15.58, before: 1.522, behind: 1.876, places: 1.447, distance: 0.207, length: 0.013 };
+
+/// A text that stands elsewhere in the document and may be what is missing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Continuation {
+    pub(crate) text: String,
+    pub(crate) probability: f64,
+}
+
+/// What all the places where one text stands have in common.
+#[derive(Clone, Copy, Default)]
+struct Evidence {
+    before: usize,
+    behind: usize,
+    places: usize,
+    distance: usize,
+}
+
+/// A place where the document goes on as it may go on at the hole.
+struct Place<'a> {
+    /// The text from there on.
+    rest: &'a str,
+    before: usize,
+    /// Bytes between the place and the hole.
+    distance: usize,
+}
+
+/// The texts that may fill a hole between `prefix` and `suffix`, whose lines end in `\n`: the likeliest first, and
+/// together with a probability of less than one.
+pub(crate) fn continuations(prefix: &str, suffix: &str, extent: Extent) -> Vec<Continuation> {
+    let prefix = &prefix[prefix.ceil_char_boundary(prefix.len().saturating_sub(SEARCHED_BYTES))..];
+    let suffix = &suffix[..suffix.floor_char_boundary(SEARCHED_BYTES)];
+    let mut found: HashMap<&str, Evidence> = HashMap::new();
+    for place in places(prefix, suffix) {
+        let Some((length, behind)) = end(place.rest, suffix, extent) else { continue };
+        let evidence = found.entry(&place.rest[..length]).or_default();
+        *evidence = Evidence {
+            before: evidence.before.max(place.before),
+            behind: evidence.behind.max(behind),
+            places: evidence.places + 1,
+            distance: if evidence.places == 0 { place.distance } else { evidence.distance.min(place.distance) },
+        };
+    }
+    let weights = match extent {
+        Extent::Line => LINE,
+        Extent::Block => BLOCK,
+    };
+    let mut scored: Vec<(f64, &str)> =
+        found.into_iter().map(|(text, evidence)| (weights.score(text, evidence).exp(), text)).collect();
+    scored.sort_by(|(a, a_text), (b, b_text)| b.total_cmp(a).then(a_text.cmp(b_text)));
+    let total: f64 = 1.0 + scored.iter().map(|(odds, _)| odds).sum::<f64>();
+    scored.into_iter().map(|(odds, text)| Continuation { text: text.to_owned(), probability: odds / total }).collect()
+}
+
+impl Weights {
+    fn score(&self, text: &str, evidence: Evidence) -> f64 {
+        let log = |count: usize| (count as f64).ln_1p();
+        self.bias
+            + self.before * log(evidence.before)
+            + self.behind * log(evidence.behind)
+            + self.places * (evidence.places as f64).ln()
+            + self.distance * log(evidence.distance)
+            + self.length * log(text.len())
+    }
+}
+
+/// Where the text before the hole ends too, but for the hole itself.
+fn places<'a>(prefix: &'a str, suffix: &'a str) -> Vec<Place<'a>> {
+    let Some(last) = prefix.as_bytes().last() else { return Vec::new() };
+    let in_text = |text: &'a str, distance: fn(usize, usize) -> usize| {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| byte == last).map(|(at, _)| at + 1);
+        ends.filter(|end| text.is_char_boundary(*end)).map(move |end| Place {
+            rest: &text[end..],
+            before: agreement(text.as_bytes()[..end].iter().rev(), prefix.as_bytes().iter().rev()),
+            distance: distance(text.len(), end),
+        })
+    };
+    let mut places: Vec<_> = in_text(prefix, |length, end| length - end).collect();
+    // The hole itself.
+    places.pop();
+    places.extend(in_text(suffix, |_, end| end));
+    places.sort_by_key(|place| (std::cmp::Reverse(place.before), place.distance));
+    places.truncate(PLACES_MAX);
+    places
+}
+
+/// Where a text that may fill a hole ends, and how many bytes behind it agree with those behind the hole: at the end of a
+/// line, or elsewhere in it if they do.
+fn end(text: &str, suffix: &str, extent: Extent) -> Option<(usize, usize)> {
+    let ends_line = suffix.is_empty() || suffix.starts_with('\n');
+    let limit = text.len().min(CONTINUATION_MAX_BYTES);
+    let mut best: Option<(usize, usize)> = None;
+    let mut lines = 0;
+    for at in (0..=limit).filter(|at| text.is_char_boundary(*at)) {
+        let is_line_end = text[at..].starts_with('\n');
+        if is_line_end || at == text.len() || extent == Extent::Line {
+            let behind = agreement(text.as_bytes()[at..].iter(), suffix.as_bytes().iter());
+            let may_end = (is_line_end && ends_line)
+                || behind >= END_MIN_BYTES
+                || (extent == Extent::Line && is_line_end && best.is_none());
+            if may_end && best.is_none_or(|(_, most)| behind > most) {
+                best = Some((at, behind));
+            }
+        }
+        if is_line_end {
+            lines += 1;
+            if extent == Extent::Line || lines > CONTINUATION_MAX_LINES {
+                break;
+            }
+        }
+    }
+    best
+}
+
+/// How many bytes are the same in both, up to a limit.
+fn agreement<'a>(a: impl Iterator<Item = &'a u8>, b: impl Iterator<Item = &'a u8>) -> usize {
+    a.zip(b).take(AGREEMENT_MAX_BYTES).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests;

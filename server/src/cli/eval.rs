@@ -1,0 +1,213 @@
+//! `lacuna eval`: how good a model's fills are, on tasks whose solutions are known.
+
+mod score;
+mod task;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use lacuna_engine::{Cancel, Copier, Error, InfillRequest, Infiller, LocalInfiller, LocalOptions};
+use serde::Serialize;
+
+use super::options::EngineOptions;
+use crate::postprocess::{self, Surroundings};
+use score::{Outcome, Summary};
+use task::Task;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EvalArguments {
+    /// JSON lines, one object a task: `task_id`, `prompt`, `suffix`, `canonical_solution`, `language`, `kind`
+    tasks: PathBuf,
+    /// Write what came of each task to this file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Stop after so many tasks of each language and kind
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Compare without the blanks at the end
+    #[arg(long)]
+    strip: bool,
+    /// Score what the model says, whether or not it fits the text around it
+    #[arg(long)]
+    raw: bool,
+    /// Tell the model whether the solution has one line or several
+    #[arg(long)]
+    oracle_length: bool,
+    /// How sure the model must be of what is shown
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    min_confidence: f32,
+    /// Score this instead of a model
+    #[arg(long, value_enum)]
+    baseline: Option<Baseline>,
+    #[command(flatten)]
+    engine: EngineOptions,
+    /// The same seed gives the same fills
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Baseline {
+    /// What the document repeats, without a model
+    Copy,
+}
+
+/// The printed object.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    #[serde(flatten)]
+    all: Summary,
+    groups: Vec<Group>,
+}
+
+#[derive(Serialize)]
+struct Group {
+    language: String,
+    kind: String,
+    #[serde(flatten)]
+    summary: Summary,
+}
+
+pub(crate) fn run(arguments: &EvalArguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    ensure!((0.0..=1.0).contains(&arguments.min_confidence), "--min-confidence is a share from 0 to 1");
+    let tasks = limited(task::read(&arguments.tasks)?, arguments.limit);
+    let mut completions = match &arguments.out {
+        Some(path) => Some(BufWriter::new(File::create(path).with_context(|| path.display().to_string())?)),
+        None => None,
+    };
+    let infiller: Box<dyn Infiller> = match arguments.baseline {
+        Some(Baseline::Copy) => Box::new(Copier::new()),
+        None => Box::new(LocalInfiller::open(&LocalOptions {
+            model: arguments.engine.checked_source()?,
+            device: arguments.engine.device,
+            threads: arguments.engine.threads(),
+        })?),
+    };
+    let shows_progress = io::stderr().is_terminal();
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    for (index, task) in tasks.iter().enumerate() {
+        let outcome = arguments.outcome(task, infiller.as_ref()).with_context(|| task.task_id.clone())?;
+        if let Some(completions) = &mut completions {
+            serde_json::to_writer(&mut *completions, &outcome).map_err(io::Error::from)?;
+            writeln!(completions)?;
+        }
+        outcomes.push(outcome);
+        if shows_progress {
+            let _ = write!(io::stderr(), "\r{} of {} tasks", index + 1, tasks.len());
+        }
+    }
+    if shows_progress {
+        let _ = writeln!(io::stderr());
+    }
+    if let Some(completions) = &mut completions {
+        completions.flush()?;
+    }
+    let report = report(infiller.describe().model.clone(), &tasks, &outcomes, arguments.strip);
+    if arguments.json {
+        serde_json::to_writer(&mut *out, &report).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        print(&report, out)?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first tasks of each language and kind.
+fn limited(mut tasks: Vec<Task>, limit: Option<usize>) -> Vec<Task> {
+    let Some(limit) = limit else { return tasks };
+    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
+    tasks.retain(|task| {
+        let count = counts.entry((task.language.clone(), task.kind.clone())).or_default();
+        *count += 1;
+        *count <= limit
+    });
+    tasks
+}
+
+impl EvalArguments {
+    fn outcome(&self, task: &Task, infiller: &dyn Infiller) -> anyhow::Result<Outcome> {
+        let (text, hole) = task.hole(self.oracle_length);
+        let extent = hole.extent;
+        let request =
+            InfillRequest { text, language: task.language(), holes: vec![hole], seed: self.seed, candidates: 1 };
+        let start = Instant::now();
+        let infill = match infiller.infill(&request, &Cancel::new(), &mut |_| ()) {
+            Ok(infill) => infill,
+            Err(Error::Request(reason)) => anyhow::bail!("{reason}"),
+            Err(error) => return Err(error.into()),
+        };
+        let ms = start.elapsed().as_secs_f64() * 1000.0;
+        let best = infill.candidates.into_iter().next().context("the engine gave no fill")?;
+        let mut completion = best.fills.into_iter().next().unwrap_or_default();
+        let mut is_rejected = false;
+        if !self.raw {
+            let around = Surroundings { before: &task.before, after: &task.after, extent, language: task.language() };
+            let processed = postprocess::process(&completion, &around);
+            is_rejected = processed.rejected.is_some();
+            completion = processed.text;
+        }
+        Ok(Outcome {
+            task_id: task.task_id.clone(),
+            completion,
+            shown: !is_rejected && best.confidence >= self.min_confidence,
+            confidence: best.confidence,
+            tokens: best.tokens,
+            steps: best.steps,
+            ms: Some(ms),
+        })
+    }
+}
+
+fn report(model: String, tasks: &[Task], outcomes: &[Outcome], strip: bool) -> Report {
+    let all = || tasks.iter().zip(outcomes);
+    let groups: BTreeMap<_, ()> = tasks.iter().map(|task| ((task.language.clone(), task.kind.clone()), ())).collect();
+    Report {
+        model,
+        all: Summary::of(all(), strip),
+        groups: groups
+            .into_keys()
+            .map(|(language, kind)| Group {
+                summary: Summary::of(all().filter(|(task, _)| task.language == language && task.kind == kind), strip),
+                language,
+                kind,
+            })
+            .collect(),
+    }
+}
+
+fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", report.model)?;
+    writeln!(
+        out,
+        "{:<24} {:>5} {:>7} {:>7} {:>7} {:>7} {:>9} {:>7} {:>8}",
+        "tasks", "n", "exact", "similar", "parse", "shown", "of these", "lines", "ms"
+    )?;
+    let groups = report.groups.iter().map(|group| (format!("{} {}", group.language, group.kind), &group.summary));
+    for (name, summary) in groups.chain(std::iter::once(("all".to_owned(), &report.all))) {
+        let percent =
+            |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.1}%", share * 100.0));
+        writeln!(
+            out,
+            "{name:<24} {:>5} {:>7} {:>7.3} {:>7} {:>7} {:>9} {:>7.2} {:>8}",
+            summary.n,
+            percent(Some(summary.exact_match)),
+            summary.edit_similarity,
+            percent(summary.syntax_valid),
+            percent(Some(summary.coverage)),
+            percent(summary.precision_shown),
+            summary.length_error,
+            summary.p50_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}")),
+        )?;
+    }
+    Ok(())
+}

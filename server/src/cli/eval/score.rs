@@ -1,0 +1,117 @@
+use serde::Serialize;
+
+use super::task::Task;
+use crate::syntax::parse;
+
+/// What came of a task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Outcome {
+    pub(super) task_id: String,
+    pub(super) completion: String,
+    /// Whether a user would have seen it: it was not filtered out, and the model was sure enough.
+    pub(super) shown: bool,
+    pub(super) confidence: f32,
+    pub(super) tokens: usize,
+    pub(super) steps: usize,
+    /// Milliseconds; absent where several tasks ran at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ms: Option<f64>,
+}
+
+/// What came of many tasks. Shares are in 0..=1, and absent where there is nothing that they are shares of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Summary {
+    pub(super) n: usize,
+    /// Completions that are the solution byte for byte, shown or not.
+    pub(super) exact_match: f64,
+    /// The mean of one minus the edit distance over the longer one's length, in characters.
+    pub(super) edit_similarity: f64,
+    /// Completions after which the text has no more syntax errors than with the solution, of those in a language that
+    /// can be parsed.
+    pub(super) syntax_valid: Option<f64>,
+    /// Completions that were shown, and the exact ones among them.
+    pub(super) coverage: f64,
+    pub(super) precision_shown: Option<f64>,
+    /// The mean difference in lines between completion and solution.
+    pub(super) length_error: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mean_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p50_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) p95_ms: Option<f64>,
+}
+
+/// One outcome held against its task's solution.
+struct Score {
+    exact: bool,
+    similarity: f64,
+    valid: Option<bool>,
+    length_error: usize,
+}
+
+impl Score {
+    fn of(task: &Task, outcome: &Outcome, strip: bool) -> Self {
+        let trim = |text: &str| if strip { text.trim_end().to_owned() } else { text.to_owned() };
+        let lines = |text: &str| text.matches('\n').count();
+        Self {
+            exact: trim(&outcome.completion) == trim(&task.solution),
+            similarity: strsim::normalized_levenshtein(&outcome.completion, &task.solution),
+            valid: is_valid(task, &outcome.completion),
+            length_error: lines(&outcome.completion).abs_diff(lines(&task.solution)),
+        }
+    }
+}
+
+/// Whether the text with this completion has no more errors than with the solution; tasks are cut out of files, so that
+/// even that may have some. `None` where there is no grammar.
+fn is_valid(task: &Task, completion: &str) -> Option<bool> {
+    let errors = |fill: &str| {
+        let tree = parse(&[&task.before, fill, &task.after].concat(), task.language())?;
+        let mut cursor = tree.walk();
+        let mut count = 0_usize;
+        loop {
+            let node = cursor.node();
+            count += usize::from(node.is_error() || node.is_missing());
+            if node.has_error() && cursor.goto_first_child() {
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    return Some(count);
+                }
+            }
+        }
+    };
+    Some(errors(completion)? <= errors(&task.solution)?)
+}
+
+impl Summary {
+    /// Of outcomes and their tasks, at least one.
+    pub(super) fn of<'a>(all: impl Iterator<Item = (&'a Task, &'a Outcome)>, strip: bool) -> Self {
+        let all: Vec<_> = all.map(|(task, outcome)| (outcome, Score::of(task, outcome, strip))).collect();
+        let mean =
+            |value: &dyn Fn(&Score) -> f64| all.iter().map(|(_, score)| value(score)).sum::<f64>() / all.len() as f64;
+        let share = |values: &[bool]| {
+            (!values.is_empty()).then(|| values.iter().filter(|value| **value).count() as f64 / values.len() as f64)
+        };
+        let valid: Vec<_> = all.iter().filter_map(|(_, score)| score.valid).collect();
+        let shown: Vec<_> = all.iter().filter(|(outcome, _)| outcome.shown).map(|(_, score)| score.exact).collect();
+        let mut times: Vec<_> = all.iter().filter_map(|(outcome, _)| outcome.ms).collect();
+        times.sort_by(f64::total_cmp);
+        let percentile =
+            |share: f64| times.get(((times.len() as f64 * share) as usize).min(times.len().max(1) - 1)).copied();
+        Self {
+            n: all.len(),
+            exact_match: mean(&|score| f64::from(score.exact)),
+            edit_similarity: mean(&|score| score.similarity),
+            syntax_valid: share(&valid),
+            coverage: shown.len() as f64 / all.len() as f64,
+            precision_shown: share(&shown),
+            length_error: mean(&|score| score.length_error as f64),
+            mean_ms: (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64),
+            p50_ms: percentile(0.5),
+            p95_ms: percentile(0.95),
+        }
+    }
+}
