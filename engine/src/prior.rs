@@ -8,11 +8,13 @@
 //! The probabilities are a logit model's, with "none of these" as one alternative. `fixtures/nano/training/prior.py`
 //! fits its weights, and says what they predict of documents that they were not fitted to.
 
+mod brackets;
 mod copier;
 mod votes;
 
 use std::collections::HashMap;
 
+use brackets::Brackets;
 pub use copier::Copier;
 pub(crate) use votes::{AcceptedRow, Votes};
 
@@ -31,6 +33,9 @@ const CONTINUATION_MAX_LINES: usize = 6;
 /// A continuation that does not end with its line ends where so many bytes agree with those behind the hole.
 const END_MIN_BYTES: usize = 2;
 
+/// By how much more than their shares of it the likelier continuations vote.
+const SHARPNESS: f64 = 4.0;
+
 /// The weights of a continuation's features: how far the text before it agrees, how far the text behind it does, in how
 /// many places it stands, how far off the nearest one is, and its length; the natural logarithm of each, in bytes and
 /// with one added but for the number of places.
@@ -44,9 +49,9 @@ struct Weights {
 }
 
 const LINE: Weights =
-    Weights { bias: -7.099, before: 1.451, behind: 1.137, places: 0.808, distance: 0.098, length: -0.847 };
+    Weights { bias: -7.115, before: 1.448, behind: 1.137, places: 0.812, distance: 0.101, length: -0.844 };
 const BLOCK: Weights =
-    Weights { bias: -15.58, before: 1.522, behind: 1.876, places: 1.447, distance: 0.207, length: 0.013 };
+    Weights { bias: -9.062, before: 1.264, behind: 1.415, places: 1.221, distance: 0.159, length: -0.726 };
 
 /// A text that stands elsewhere in the document and may be what is missing.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,13 +79,15 @@ struct Place<'a> {
 }
 
 /// The texts that may fill a hole between `prefix` and `suffix`, whose lines end in `\n`: the likeliest first, and
-/// together with a probability of less than one.
+/// together with a probability of less than one. None of them is blank, and where all brackets around the hole are
+/// closed, so are theirs.
 pub(crate) fn continuations(prefix: &str, suffix: &str, extent: Extent) -> Vec<Continuation> {
     let prefix = &prefix[prefix.ceil_char_boundary(prefix.len().saturating_sub(SEARCHED_BYTES))..];
     let suffix = &suffix[..suffix.floor_char_boundary(SEARCHED_BYTES)];
     let mut found: HashMap<&str, Evidence> = HashMap::new();
+    let is_closed = Brackets::of(&[prefix, suffix]).are_closed();
     for place in places(prefix, suffix) {
-        let Some((length, behind)) = end(place.rest, suffix, extent) else { continue };
+        let Some((length, behind)) = end(place.rest, suffix, extent, is_closed) else { continue };
         let evidence = found.entry(&place.rest[..length]).or_default();
         *evidence = Evidence {
             before: evidence.before.max(place.before),
@@ -97,7 +104,22 @@ pub(crate) fn continuations(prefix: &str, suffix: &str, extent: Extent) -> Vec<C
         found.into_iter().map(|(text, evidence)| (weights.score(text, evidence).exp(), text)).collect();
     scored.sort_by(|(a, a_text), (b, b_text)| b.total_cmp(a).then(a_text.cmp(b_text)));
     let total: f64 = 1.0 + scored.iter().map(|(odds, _)| odds).sum::<f64>();
-    scored.into_iter().map(|(odds, text)| Continuation { text: text.to_owned(), probability: odds / total }).collect()
+    // That nothing is missing is what remains, if that is what the document says.
+    let scored = scored.into_iter().filter(|(_, text)| !text.trim().is_empty());
+    scored.map(|(odds, text)| Continuation { text: text.to_owned(), probability: odds / total }).collect()
+}
+
+/// With what probability each continuation is to vote, where what the document repeats has these odds against a model
+/// that could be right as well.
+///
+/// The likeliest votes with more than its share. Rows are settled one by one, and what all the unlikely ones have in
+/// common, such as their ends, would else be settled before what the likeliest says.
+pub(crate) fn weights(continuations: &[Continuation], odds: f64) -> impl Iterator<Item = f64> {
+    let total: f64 = continuations.iter().map(|continuation| continuation.probability).sum();
+    let together = odds * total / (1.0 - total + odds * total);
+    let sharpened = |continuation: &Continuation| continuation.probability.powf(SHARPNESS);
+    let partition = continuations.iter().map(sharpened).sum::<f64>();
+    continuations.iter().map(move |continuation| together * sharpened(continuation) / partition)
 }
 
 impl Weights {
@@ -133,15 +155,23 @@ fn places<'a>(prefix: &'a str, suffix: &'a str) -> Vec<Place<'a>> {
 }
 
 /// Where a text that may fill a hole ends, and how many bytes behind it agree with those behind the hole: at the end of a
-/// line, or elsewhere in it if they do.
-fn end(text: &str, suffix: &str, extent: Extent) -> Option<(usize, usize)> {
+/// line, or elsewhere in it if they do. With `is_closed`, only where its brackets are closed.
+fn end(text: &str, suffix: &str, extent: Extent, is_closed: bool) -> Option<(usize, usize)> {
     let ends_line = suffix.is_empty() || suffix.starts_with('\n');
     let limit = text.len().min(CONTINUATION_MAX_BYTES);
     let mut best: Option<(usize, usize)> = None;
     let mut lines = 0;
-    for at in (0..=limit).filter(|at| text.is_char_boundary(*at)) {
+    let mut brackets = Brackets::default();
+    for at in 0..=limit {
+        if at > 0 {
+            brackets.read(text.as_bytes()[at - 1]);
+        }
+        if !text.is_char_boundary(at) {
+            continue;
+        }
         let is_line_end = text[at..].starts_with('\n');
-        if is_line_end || at == text.len() || extent == Extent::Line {
+        let may_stand = !is_closed || brackets.are_closed();
+        if may_stand && (is_line_end || at == text.len() || extent == Extent::Line) {
             let behind = agreement(text.as_bytes()[at..].iter(), suffix.as_bytes().iter());
             let may_end = (is_line_end && ends_line)
                 || behind >= END_MIN_BYTES

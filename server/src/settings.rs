@@ -71,8 +71,8 @@ pub struct InlineCompletionSettings {
     /// How many different completions are computed when asked for.
     #[schemars(range(min = 1, max = 5))]
     pub candidates: u8,
-    /// How sure of it the model must be for a completion to be shown: from 0, which shows whatever passes the other
-    /// checks, to 1, which shows hardly anything.
+    /// How sure of it the model must be for a completion to come by itself: from 0, which shows whatever passes the
+    /// other checks, to 1, which shows hardly anything. Asked for, it comes however unsure the model is.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub min_confidence: f32,
     /// Whether the next completion is computed as soon as one has been accepted.
@@ -159,7 +159,7 @@ impl Default for InlineCompletionSettings {
             strings: true,
             mid_line: MidLine::Closers,
             candidates: 3,
-            min_confidence: 0.0,
+            min_confidence: 0.1,
             prefetch: true,
             max_lines: 32,
         }

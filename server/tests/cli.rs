@@ -134,7 +134,7 @@ fn arguments_that_are_not_understood() {
 
 #[test]
 fn help_is_there_for_all() {
-    for command in ["lsp", "fill", "forward", "doctor"] {
+    for command in ["lsp", "fill", "format", "eval", "forward", "bench", "doctor"] {
         let output = lacuna(Path::new("."), &[command, "--help"]);
         assert!(output.status.success() && !output.stdout.is_empty(), "{command}");
     }

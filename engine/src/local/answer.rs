@@ -12,6 +12,8 @@ pub(super) struct Reader<'a> {
     pub(super) tokenizer: &'a Tokenizer,
     pub(super) delete: u32,
     pub(super) line_end: LineEnd,
+    /// How much less the model is to be believed than what the document repeats.
+    pub(super) prior_odds: f64,
 }
 
 /// What was made of the holes of one canvas.
@@ -72,7 +74,7 @@ impl Reader<'_> {
                 // Once a text is settled, its rows are sure of it one by one, whatever it was that decided it.
                 Some(prior) => match prior.iter().find(|continuation| continuation.text == text) {
                     Some(continuation) => (continuation.probability.ln(), 1),
-                    None => (share_of_model(prior).ln() + log_sum_of(&canvas.own_probabilities), 1),
+                    None => ((share_of_model(prior) / self.prior_odds).ln() + log_sum_of(&canvas.own_probabilities), 1),
                 },
             };
             filled.log_sum += log_sum;

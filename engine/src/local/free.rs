@@ -8,7 +8,7 @@ use crate::backend::Backend;
 use crate::canvas::Canvas;
 use crate::denoiser::{CanvasJob, Run, StepReport};
 use crate::philox::Place;
-use crate::prior::{Continuation, Votes, continuations};
+use crate::prior::{Continuation, Votes, continuations, weights};
 use crate::prompt::{self, LINE_SET, Layout, LineEnd, Passage, SizedHole};
 use crate::{Cancel, Error, Extent, Piece, Step};
 
@@ -88,6 +88,7 @@ impl<B: Backend> Engine<B> {
         let reader = answer::Reader {
             tokenizer: &self.tokenizer,
             delete: self.delete,
+            prior_odds: self.prior_odds.unwrap_or(1.0),
             line_end: LineEnd::near(passage.text, passage.holes[0].byte_range.start),
         };
         let steps = denoised.iter().map(|canvas| canvas.steps).max().unwrap_or(0);
@@ -118,16 +119,14 @@ impl<B: Backend> Engine<B> {
         for (continuations, rows) in priors.iter().zip(holes) {
             let continuations =
                 continuations.as_ref().and_then(|all| all.get(candidate as usize..)).unwrap_or_default();
-            // More or less than the document alone would say, by how good the model is.
-            let total: f64 = continuations.iter().map(|continuation| continuation.probability).sum();
-            let scale = odds / (1.0 - total + odds * total);
-            let sequences = continuations.iter().filter_map(|continuation| {
-                let mut tokens = self.tokenizer.encode(&continuation.text);
-                (tokens.len() <= rows.len()).then(|| {
-                    tokens.resize(rows.len(), self.delete);
-                    (tokens, scale * continuation.probability)
-                })
-            });
+            let sequences =
+                continuations.iter().zip(weights(continuations, odds)).filter_map(|(continuation, weight)| {
+                    let mut tokens = self.tokenizer.encode(&continuation.text);
+                    (tokens.len() <= rows.len()).then(|| {
+                        tokens.resize(rows.len(), self.delete);
+                        (tokens, weight)
+                    })
+                });
             votes.add(rows.clone(), sequences.collect());
         }
         votes

@@ -33,6 +33,17 @@ fn a_line_ends_with_its_line_and_a_block_where_the_text_behind_begins() {
 }
 
 #[test]
+fn what_is_closed_stays_closed() {
+    let before = "fn a() {\n    {\n        one();\n    }\n}\n\nfn b() {\n    {\n";
+    assert_eq!(texts(before, "\n    }\n}\n", Extent::Block)[0], "        one();");
+    assert_eq!(texts("call(a(1));\ncall(", ");\n", Extent::Line), ["a(1)"]);
+    // Here something is to be closed.
+    assert_eq!(texts("call(a(1));\ncall(", "\n", Extent::Line)[0], "a(1));");
+    let closed = |text| Brackets::of(&[text]).are_closed();
+    assert!(closed("f([a])") && !closed("(]") && !closed(")(") && !closed("{"));
+}
+
+#[test]
 fn there_is_nothing_to_repeat() {
     assert_eq!(continuations("", "abc\n", Extent::Block), []);
     assert_eq!(continuations("x", "", Extent::Line), []);
@@ -48,6 +59,7 @@ proptest! {
         prop_assert!((0.0..1.0).contains(&total));
         for (index, continuation) in found.iter().enumerate() {
             prop_assert!(prefix.contains(&continuation.text) || suffix.contains(&continuation.text));
+            prop_assert!(!continuation.text.trim().is_empty());
             prop_assert!(!line || !continuation.text.contains('\n'));
             prop_assert!(found[..index].iter().all(|likelier| likelier.text != continuation.text));
             prop_assert!(index == 0 || found[index - 1].probability >= continuation.probability);

@@ -59,7 +59,11 @@ impl CaretRequest {
             extent: hole.extent,
             candidates: if is_invoked { usize::from(settings.candidates) } else { 1 },
             max_lines: Some(settings.max_lines as usize),
-            options: postprocess::Options { min_confidence: settings.min_confidence, ..Default::default() },
+            options: postprocess::Options {
+                // Whoever asks wants to see what there is.
+                min_confidence: if is_invoked { 0.0 } else { settings.min_confidence },
+                ..Default::default()
+            },
         };
         fill(engine, text, wanted, cancel, &mut |step| {
             // With a selected item, the ranges are those of another text.

@@ -75,6 +75,10 @@ fn what_the_model_doubts_is_not_shown_and_the_status_says_so() {
     assert_eq!(client.result_of(id), json!({ "items": [] }));
     let status = status_of(&mut client, "file:///a.rs");
     assert!(status["silence"].as_str().is_some_and(|silence| silence.contains("0.25")), "{status}");
+    // Whoever asks sees it all the same.
+    let id = client.request("textDocument/inlineCompletion", inline_completion("file:///a.rs", (0, 8), 1));
+    next_call(&calls).fill_with_confidence("1", 0.25);
+    assert_eq!(insert_texts(&client.result_of(id)), ["1"]);
     client.finish();
 }
 

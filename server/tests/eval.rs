@@ -1,0 +1,98 @@
+//! `lacuna eval`, through the binary.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+fn eval(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lacuna"))
+        .arg("eval")
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .unwrap()
+}
+
+fn report(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Three tasks: one whose answer stands elsewhere in it, one whose answer would be another, and one without any.
+fn tasks() -> String {
+    let task = |id: &str, before: &str, solution: &str, kind: &str| {
+        let after = "\n    return total\n";
+        json!({ "task_id": id, "prompt": before, "suffix": after, "canonical_solution": solution, "kind": kind })
+    };
+    let repeated = "def one(items):\n    total = sum(items)\n    return total\n\n\ndef two(items):\n    total = ";
+    [
+        task("repeated", repeated, "sum(items)", "rest_of_line"),
+        task("changed", repeated, "len(items)", "rest_of_line"),
+        task("new", "", "pass", "full_line"),
+    ]
+    .map(|task| format!("{task}\n"))
+    .concat()
+}
+
+#[test]
+fn what_is_right_and_what_is_shown_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tasks.jsonl"), tasks()).unwrap();
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
+    compressed.write_all(tasks().as_bytes()).unwrap();
+    fs::write(folder.path().join("tasks.jsonl.gz"), compressed.finish().unwrap()).unwrap();
+
+    let output = eval(folder.path(), &["tasks.jsonl", "--baseline", "copy", "--json", "--out", "out.jsonl"]);
+    let all = report(&output);
+    assert_eq!(all["n"], 3);
+    assert!((all["exact_match"].as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-9, "{all}");
+    // Nothing is nothing to show.
+    assert!((all["coverage"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-9, "{all}");
+    assert_eq!(all["precision_shown"], 0.5);
+    assert_eq!(all["groups"].as_array().unwrap().len(), 2);
+    let outcomes: Vec<Value> = fs::read_to_string(folder.path().join("out.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(outcomes[0]["completion"], "sum(items)");
+    assert_eq!(outcomes[2]["shown"], false);
+
+    let output = eval(folder.path(), &["tasks.jsonl.gz", "--limit", "1", "--json", "--min-confidence", "1"]);
+    let limited = report(&output);
+    assert_eq!((&limited["n"], &limited["coverage"]), (&json!(2), &json!(0.0)));
+    assert_eq!(limited["model"], "nano (embedded)");
+    assert_eq!(limited["precision_shown"], Value::Null);
+
+    let table = eval(folder.path(), &["tasks.jsonl"]);
+    assert_eq!(String::from_utf8(table.stdout).unwrap().lines().count(), 5);
+}
+
+#[test]
+fn what_cannot_be_read_is_said_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("empty.jsonl"), "\n").unwrap();
+    fs::write(folder.path().join("wrong.jsonl"), "{\"task_id\": \"a\"}\n").unwrap();
+    fs::write(folder.path().join("plain.jsonl.gz"), tasks()).unwrap();
+    for (arguments, said) in [
+        (&["none.jsonl"][..], "none.jsonl: No such file"),
+        (&["."], ".: a folder, not a file"),
+        (&["empty.jsonl"], "empty.jsonl: no tasks"),
+        (&["wrong.jsonl"], "wrong.jsonl: line 1: missing field `prompt`"),
+        (&["plain.jsonl.gz"], "plain.jsonl.gz: line 1: invalid gzip header"),
+        (&["empty.jsonl", "--min-confidence", "2"], "--min-confidence is a share from 0 to 1"),
+    ] {
+        let output = eval(folder.path(), arguments);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.len(), stderr.lines().count()), (Some(1), 0, 1), "{stderr}");
+        assert!(stderr.starts_with(&format!("lacuna: {said}")), "{stderr}");
+    }
+}
