@@ -1,0 +1,167 @@
+--- The denoising view: a fill that was asked for, drawn in place while it condenses.
+local M = {}
+
+local namespace = vim.api.nvim_create_namespace('lacuna.draft')
+
+--- A draft goes when nothing more is heard of it for this long, should its end get lost.
+local LIMIT_MS = 5000
+--- From this certainty on, an unsettled piece is called likely.
+local LIKELY = 0.5
+
+---@class lacuna.Draft
+---@field bufnr integer
+---@field changedtick integer
+---@field marks integer[]
+---@field timer uv.uv_timer_t
+
+local drafts = {} ---@type table<integer, lacuna.Draft> by the fill's id
+
+---@param id integer
+local function erase(id)
+  local draft = drafts[id]
+  drafts[id] = nil
+  if not draft then
+    return
+  end
+  if not draft.timer:is_closing() then
+    draft.timer:close()
+  end
+  if vim.api.nvim_buf_is_valid(draft.bufnr) then
+    for _, mark in ipairs(draft.marks) do
+      vim.api.nvim_buf_del_extmark(draft.bufnr, namespace, mark)
+    end
+  end
+end
+
+--- Erases every draft in a buffer.
+---@param bufnr integer
+function M.clear(bufnr)
+  for id, draft in pairs(drafts) do
+    if draft.bufnr == bufnr then
+      erase(id)
+    end
+  end
+end
+
+---@param piece { settled: boolean, certainty: number }
+---@return string
+local function highlight_of(piece)
+  if piece.settled then
+    return 'LacunaDraftSettled'
+  end
+  return piece.certainty >= LIKELY and 'LacunaDraftLikely' or 'LacunaDraftUncertain'
+end
+
+--- The pieces of a hole as lines of highlighted chunks.
+---@param pieces { text: string, settled: boolean, certainty: number }[]
+---@return [string, string][][]
+local function chunked(pieces)
+  local lines = { {} } ---@type [string, string][][]
+  for _, piece in ipairs(pieces) do
+    local group = highlight_of(piece)
+    for index, part in ipairs(vim.split(piece.text, '\r?\n')) do
+      if index > 1 then
+        table.insert(lines, {})
+      end
+      if part ~= '' then
+        table.insert(lines[#lines], { (part:gsub('\t', '    ')), group })
+      end
+    end
+  end
+  return lines
+end
+
+---@param bufnr integer
+---@param encoding string
+---@param hole { range: lsp.Range, pieces: table[] }
+---@return integer? mark
+local function draw_hole(bufnr, encoding, hole)
+  local function byte_of(position)
+    local line = vim.api.nvim_buf_get_lines(bufnr, position.line, position.line + 1, false)[1]
+    return line and vim.str_byteindex(line, encoding, position.character, false)
+  end
+  local first, last = hole.range.start, hole.range['end']
+  local first_byte, last_byte = byte_of(first), byte_of(last)
+  if not first_byte or not last_byte then
+    return nil
+  end
+  local lines = chunked(hole.pieces)
+  local following = vim.list_slice(lines, 2)
+  for _, line in ipairs(following) do
+    if #line == 0 then
+      table.insert(line, { ' ', 'LacunaDraftUncertain' })
+    end
+  end
+  return vim.api.nvim_buf_set_extmark(bufnr, namespace, first.line, first_byte, {
+    end_row = last.line,
+    end_col = last_byte,
+    hl_group = 'LacunaDraftHole',
+    virt_text = #lines[1] > 0 and lines[1] or { { '…', 'LacunaDraftUncertain' } },
+    virt_text_pos = 'inline',
+    virt_lines = #following > 0 and following or nil,
+    undo_restore = false,
+    priority = 300,
+  })
+end
+
+---@param id integer
+---@param bufnr integer
+---@return lacuna.Draft
+local function begin(id, bufnr)
+  local draft = {
+    bufnr = bufnr,
+    changedtick = vim.api.nvim_buf_get_changedtick(bufnr),
+    marks = {},
+    timer = assert(vim.uv.new_timer()),
+  }
+  drafts[id] = draft
+  vim.api.nvim_buf_attach(bufnr, false, {
+    on_lines = function()
+      if drafts[id] == draft then
+        -- Marks must not be deleted while the text changes under them.
+        vim.schedule(function()
+          erase(id)
+        end)
+      end
+      return true
+    end,
+    on_detach = function()
+      vim.schedule(function()
+        erase(id)
+      end)
+    end,
+  })
+  return draft
+end
+
+--- Takes a `lacuna/draft` notification.
+---@param params { uri: string, version: integer, id: integer, done: boolean, holes: table[] }
+---@param encoding string
+function M.receive(params, encoding)
+  local bufnr = vim.uri_to_bufnr(params.uri)
+  local draft = drafts[params.id]
+  local is_current = vim.api.nvim_buf_is_loaded(bufnr)
+    and vim.lsp.util.buf_versions[bufnr] == params.version
+    and (not draft or draft.changedtick == vim.api.nvim_buf_get_changedtick(bufnr))
+  if params.done or not is_current then
+    erase(params.id)
+    return
+  end
+  draft = draft or begin(params.id, bufnr)
+  for _, mark in ipairs(draft.marks) do
+    vim.api.nvim_buf_del_extmark(bufnr, namespace, mark)
+  end
+  draft.marks = {}
+  for _, hole in ipairs(params.holes) do
+    table.insert(draft.marks, draw_hole(bufnr, encoding, hole))
+  end
+  draft.timer:start(
+    LIMIT_MS,
+    0,
+    vim.schedule_wrap(function()
+      erase(params.id)
+    end)
+  )
+end
+
+return M
