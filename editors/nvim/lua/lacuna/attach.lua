@@ -68,6 +68,12 @@ function M.watch()
       end
     end,
   })
+  vim.api.nvim_create_autocmd('FileType', {
+    group = group,
+    callback = function(event)
+      server.tell_if_missing(event.buf)
+    end,
+  })
   follow_renaming(group)
 end
 

@@ -134,16 +134,29 @@ local function begin(id, bufnr)
   return draft
 end
 
+--- The buffer with a URI, among those that a client serves. A buffer without a name has a URI too, which Neovim would
+--- take for a new buffer's.
+---@param client vim.lsp.Client
+---@param uri string
+---@return integer?
+local function buffer_of(client, uri)
+  for bufnr in pairs(client.attached_buffers) do
+    if vim.api.nvim_buf_is_loaded(bufnr) and vim.uri_from_bufnr(bufnr) == uri then
+      return bufnr
+    end
+  end
+end
+
 --- Takes a `lacuna/draft` notification.
 ---@param params { uri: string, version: integer, id: integer, done: boolean, holes: table[] }
----@param encoding string
-function M.receive(params, encoding)
-  local bufnr = vim.uri_to_bufnr(params.uri)
+---@param client vim.lsp.Client
+function M.receive(params, client)
+  local bufnr = buffer_of(client, params.uri)
   local draft = drafts[params.id]
-  local is_current = vim.api.nvim_buf_is_loaded(bufnr)
+  local is_current = bufnr
     and vim.lsp.util.buf_versions[bufnr] == params.version
     and (not draft or draft.changedtick == vim.api.nvim_buf_get_changedtick(bufnr))
-  if params.done or not is_current then
+  if params.done or not bufnr or not is_current then
     erase(params.id)
     return
   end
@@ -153,7 +166,7 @@ function M.receive(params, encoding)
   end
   draft.marks = {}
   for _, hole in ipairs(params.holes) do
-    table.insert(draft.marks, draw_hole(bufnr, encoding, hole))
+    table.insert(draft.marks, draw_hole(bufnr, client.offset_encoding, hole))
   end
   draft.timer:start(
     LIMIT_MS,

@@ -37,7 +37,7 @@ local function check_binary()
 end
 
 local function check_client()
-  if not vim.lsp.config.lacuna or not vim.lsp.is_enabled('lacuna') then
+  if not server.is_enabled() then
     vim.health.warn("The server is not enabled.", { "Call require('lacuna').setup() in your configuration." })
     return
   end

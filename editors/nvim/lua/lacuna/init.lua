@@ -10,8 +10,9 @@ function M.setup(options)
     require('lacuna.message').tell(problem, vim.log.levels.WARN)
   end
   require('lacuna.keys').set()
-  vim.lsp.config('lacuna', require('lacuna.server').config())
-  vim.lsp.enable('lacuna')
+  local server = require('lacuna.server')
+  vim.lsp.config(server.name, server.config())
+  server.start()
 end
 
 --- Accepts the completion. False if there is none, so that a key can do something else.

@@ -14,63 +14,43 @@ local descriptions = {
   complete = 'Lacuna: ask for a completion',
 }
 
---- What an action does once it is known that there is something to do. Text may be changed here.
+--- What each key does. False if there was nothing to do it with.
 local perform = {
   accept = function()
-    completion.accept_now('whole')
+    return completion.accept_now('whole')
   end,
   accept_word = function()
-    completion.accept_now('word')
+    return completion.accept_now('word')
   end,
   accept_line = function()
-    completion.accept_now('line')
+    return completion.accept_now('line')
   end,
   next = function()
-    completion.cycle(1)
+    return completion.cycle(1)
   end,
   previous = function()
-    completion.cycle(-1)
+    return completion.cycle(-1)
   end,
-  dismiss = function()
-    completion.dismiss()
-  end,
-  complete = function()
-    completion.complete()
-  end,
+  dismiss = completion.dismiss,
+  complete = completion.complete,
 }
 
 local earlier = {} ---@type table<string, table> by the key, the mapping that was there before
 
---- What the key did before, as keys for an expression mapping to return.
+--- Does what a key did before.
 ---@param key string
----@return string
 local function fall_back(key)
-  local mapping = earlier[key]
-  if not mapping then
-    return vim.keycode(key)
-  end
-  if mapping.callback and mapping.expr ~= 1 then
-    return vim.keycode(("<Cmd>lua require('lacuna.keys').earlier('%s')<CR>"):format((key:gsub('<', '<lt>'))))
-  end
+  local mapping = earlier[key] or { rhs = key, replace_keycodes = 1 }
   local keys = mapping.rhs or ''
   if mapping.expr == 1 then
-    keys = mapping.callback and mapping.callback() or vim.api.nvim_eval(mapping.rhs)
-    if mapping.replace_keycodes ~= 1 then
-      return keys or ''
-    end
+    keys = (mapping.callback and mapping.callback() or vim.api.nvim_eval(mapping.rhs)) or ''
+  elseif mapping.callback then
+    mapping.callback()
+    return
   end
-  return vim.keycode(keys or '')
-end
-
---- Does what a key did before, for an earlier mapping to a function.
----@param key string
-function M.earlier(key)
-  earlier[key].callback()
-end
-
----@param action lacuna.Action
-function M.perform(action)
-  perform[action]()
+  local is_raw = mapping.expr == 1 and mapping.replace_keycodes ~= 1
+  -- Before whatever else has been typed, and taken as it is unless the earlier mapping was to be mapped again.
+  vim.api.nvim_feedkeys(is_raw and keys or vim.keycode(keys), mapping.noremap == 0 and 'mi' or 'ni', false)
 end
 
 ---@param key string
@@ -80,12 +60,12 @@ local function map(key, action)
   if before.desc ~= descriptions[action] then
     earlier[key] = next(before) and before.buffer == 0 and before or nil
   end
+  -- No expression mapping: Neovim evaluates those before the letters typed ahead of them are in the text.
   vim.keymap.set('i', key, function()
-    if action == 'complete' or completion.is_shown() then
-      return vim.keycode(("<Cmd>lua require('lacuna.keys').perform('%s')<CR>"):format(action))
+    if not perform[action]() then
+      fall_back(key)
     end
-    return fall_back(key)
-  end, { expr = true, replace_keycodes = false, desc = descriptions[action] })
+  end, { desc = descriptions[action] })
 end
 
 --- Sets the keys that the options name.

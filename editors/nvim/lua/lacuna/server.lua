@@ -105,9 +105,46 @@ local function on_exit(code, signal, client_id)
   end)
 end
 
+--- Buffers without a name have one URI between them, so that the server can know only one of them.
+---@param bufnr integer
+---@return boolean
+local function is_second_without_name(bufnr)
+  local client = vim.api.nvim_buf_get_name(bufnr) == '' and M.client()
+  return client
+    and vim.iter(pairs(client.attached_buffers)):any(function(other)
+      return other ~= bufnr and vim.api.nvim_buf_is_valid(other) and vim.api.nvim_buf_get_name(other) == ''
+    end)
+end
+
+---@return boolean
+function M.is_enabled()
+  return vim.lsp._enabled_configs[M.name] ~= nil
+end
+
+--- Whether a buffer is one of those that the server is for.
+---@param bufnr integer
+---@return boolean
+local function is_for(bufnr)
+  local types = vim.lsp.config[M.name].filetypes
+  return vim.bo[bufnr].buftype == '' and (not types or vim.list_contains(types, vim.bo[bufnr].filetype))
+end
+
+--- Says, once, that a buffer wants a server that is not there. Neovim itself says nothing, or too much.
+---@param bufnr integer
+function M.tell_if_missing(bufnr)
+  if not M.is_enabled() or not vim.api.nvim_buf_is_loaded(bufnr) or not is_for(bufnr) then
+    return
+  end
+  local _, missing = M.binary()
+  if missing then
+    message.tell_once(missing, vim.log.levels.ERROR)
+  end
+end
+
 --- Starts the server for all buffers that want it.
 function M.start()
   vim.lsp.enable(M.name)
+  vim.iter(vim.api.nvim_list_bufs()):each(M.tell_if_missing)
 end
 
 --- Notes that an end was asked for, so that it is not taken for a death.
@@ -163,12 +200,8 @@ function M.config()
   return {
     cmd = config.options.cmd,
     filetypes = config.options.filetypes,
-    -- A root is asked for each time a buffer wants the server: the moment to find out that there is none.
     root_dir = function(bufnr, start)
-      local _, missing = M.binary()
-      if missing then
-        message.tell_once(missing, vim.log.levels.ERROR)
-      else
+      if M.binary() and not is_second_without_name(bufnr) then
         start(vim.fs.root(bufnr, { '.git' }))
       end
     end,
@@ -186,7 +219,7 @@ function M.config()
       ['lacuna/draft'] = function(_, params, context)
         local client = vim.lsp.get_client_by_id(context.client_id)
         if client then
-          draft.receive(params, client.offset_encoding)
+          draft.receive(params, client)
         end
       end,
     },

@@ -82,20 +82,7 @@ function M.start(options)
     assert(self.channel > 0, 'Neovim does not start')
     self.job = self.channel
   end
-  self:prepare()
   return self
-end
-
---- Records what the user is told, so that a trial can read it.
-function Child:prepare()
-  self:lua([[
-    _G.told = {}
-    local notify = vim.notify
-    vim.notify = function(message, ...)
-      table.insert(_G.told, message)
-      return notify(message, ...)
-    end
-  ]])
 end
 
 function Child:request(...)

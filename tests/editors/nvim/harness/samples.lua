@@ -37,4 +37,43 @@ fn second(values: &[i32]) -> i32 {
 }
 ]]
 
+--- Several holes; the embedded model can be trusted to fill one of them, and not to fill any of them well.
+M.holes = [[
+impl Person {
+    fn first(&self) -> &str {
+        &self.name
+    }
+
+    fn second(&self) -> &str {
+        &self.name
+    }
+
+    fn third(&self) -> &str {
+        todo!()
+    }
+}
+
+fn numbers() {
+    let first = 0;
+    let second = 0;
+    let third = todo!();
+    let fourth = 0;
+}
+]]
+
+--- A document with much to be put in order.
+M.markdown = [[
+#Title
+Some text
+* one
++ two
+- three
+
+
+
+Another line   
+```
+let x = 1;
+]]
+
 return M

@@ -20,11 +20,6 @@ function M.hide(bufnr)
   shown.clear(bufnr)
 end
 
-local function state_of(bufnr)
-  local caret = vim.api.nvim_win_get_cursor(0)
-  return ('%d %d %d'):format(vim.api.nvim_buf_get_changedtick(bufnr), caret[1], caret[2])
-end
-
 --- Keeps what is shown alive while it is typed, and asks anew where it does not fit.
 ---@param bufnr integer
 local function follow(bufnr)
@@ -35,14 +30,14 @@ local function follow(bufnr)
     M.hide(bufnr)
     return
   end
-  local state = state_of(bufnr)
+  local state = request.state()
   if shown.refresh() then
     request.cancel(bufnr)
     asked_at[bufnr] = state
     return
   end
   local client = server.client(bufnr)
-  if not client or asked_at[bufnr] == state then
+  if not client or asked_at[bufnr] == state or request.is_wanted(bufnr) then
     return
   end
   asked_at[bufnr] = state

@@ -32,6 +32,10 @@ local function reset(bufnr, ask_anew)
     vim.lsp.inline_completion.enable(false, { bufnr = bufnr })
     if ask_anew then
       vim.lsp.inline_completion.enable(true, { bufnr = bufnr })
+      -- Nothing but an event makes Neovim ask, and the one that led here came before its new state. Should the group
+      -- get another name one day, the next key asks.
+      local theirs = { group = 'nvim.lsp.inline_completion:' .. bufnr, buffer = bufnr, modeline = false }
+      pcall(vim.api.nvim_exec_autocmds, 'CursorMovedI', theirs)
     end
   end
 end
@@ -41,8 +45,11 @@ end
 function M.watch(client)
   local ask = client.request
   client.request = function(self, method, params, handler, bufnr)
-    if method ~= request.method or not handler or not bufnr or bufnr ~= vim.api.nvim_get_current_buf() then
+    if method ~= request.method or not handler or not bufnr or params.context.triggerKind ~= request.automatic then
       return ask(self, method, params, handler, bufnr)
+    end
+    if bufnr ~= vim.api.nvim_get_current_buf() or request.is_wanted(bufnr) then
+      return false
     end
     local place, asked_in = request.place(self.offset_encoding), generation[bufnr]
     return ask(self, method, params, function(err, result, ...)

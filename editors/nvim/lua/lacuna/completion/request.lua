@@ -7,7 +7,28 @@ M.method = 'textDocument/inlineCompletion'
 M.invoked = 1
 M.automatic = 2
 
-local pending = {} ---@type table<integer, { client: vim.lsp.Client, id?: integer }>
+---@class lacuna.Request
+---@field client vim.lsp.Client
+---@field id? integer
+---@field trigger integer
+---@field state string the buffer's state that it was asked for
+
+local pending = {} ---@type table<integer, lacuna.Request>
+
+--- The text and the caret of the current window's buffer, as far as a change is to be noticed.
+---@return string
+function M.state()
+  local caret = vim.api.nvim_win_get_cursor(0)
+  return ('%d %d %d'):format(vim.api.nvim_buf_get_changedtick(0), caret[1], caret[2])
+end
+
+--- Whether an answer is under way that the user has asked for, and that nothing automatic must supersede.
+---@param bufnr integer the current one
+---@return boolean
+function M.is_wanted(bufnr)
+  local request = pending[bufnr]
+  return request ~= nil and request.trigger == M.invoked and request.state == M.state()
+end
 
 --- Where the caret is, in the form that suggestions are made from.
 ---@param encoding string
@@ -46,7 +67,7 @@ end
 function M.ask(client, trigger, answered)
   local bufnr = vim.api.nvim_get_current_buf()
   M.cancel(bufnr)
-  local request = { client = client }
+  local request = { client = client, trigger = trigger, state = M.state() }
   pending[bufnr] = request
   local place = M.place(client.offset_encoding)
   local params = vim.lsp.util.make_position_params(0, client.offset_encoding) --[[@as table]]
