@@ -46,9 +46,10 @@ local function run(trial, path)
 end
 
 local function is_wanted(name)
-  return #arg == 0 or vim.iter(vim.list_slice(arg, 1)):any(function(part)
-    return name:find(part, 1, true) ~= nil
-  end)
+  return #arg == 0
+    or vim.iter(vim.list_slice(arg, 1)):any(function(part)
+      return name:find(part, 1, true) ~= nil
+    end)
 end
 
 for _, module in ipairs(plan) do

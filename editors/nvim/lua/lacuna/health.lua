@@ -38,7 +38,7 @@ end
 
 local function check_client()
   if not server.is_enabled() then
-    vim.health.warn("The server is not enabled.", { "Call require('lacuna').setup() in your configuration." })
+    vim.health.warn('The server is not enabled.', { "Call require('lacuna').setup() in your configuration." })
     return
   end
   local client = server.client()

@@ -92,10 +92,8 @@ local function on_exit(code, signal, client_id)
     local how = signal ~= 0 and ('signal %d'):format(signal) or ('status %d'):format(code)
     if #deaths > MOST_STARTS then
       message.tell(
-        ('the server has ended by itself %d times (%s), and is left alone now. :LacunaLog says more, :LacunaRestart '):format(
-          #deaths,
-          how
-        ) .. 'tries again.',
+        ('the server has ended by itself %d times (%s), and is left alone now. '):format(#deaths, how)
+          .. ':LacunaLog says more, :LacunaRestart tries again.',
         vim.log.levels.ERROR
       )
     else

@@ -55,7 +55,10 @@ function M.line()
   end
   local settings = client.settings and client.settings.lacuna or {}
   local languages = settings.languages or {}
-  if settings.enable == false or languages[client.get_language_id(vim.api.nvim_get_current_buf(), vim.bo.filetype)] == false then
+  if
+    settings.enable == false
+    or languages[client.get_language_id(vim.api.nvim_get_current_buf(), vim.bo.filetype)] == false
+  then
     return 'Lacuna off'
   end
   local last = M.last(0)

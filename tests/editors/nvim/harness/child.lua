@@ -120,7 +120,10 @@ end
 
 --- How things stand, for a failed trial's report.
 function Child:describe()
-  local ok, report = pcall(self.lua, self, [[
+  local ok, report = pcall(
+    self.lua,
+    self,
+    [[
     local client = vim.lsp.get_clients({ name = 'lacuna' })[1]
     local silence
     if client and not client:is_stopped() then
@@ -135,7 +138,8 @@ function Child:describe()
       messages = vim.fn.execute('messages'),
       status = silence,
     })
-  ]])
+  ]]
+  )
   return ok and report or 'the child is gone'
 end
 
@@ -180,12 +184,15 @@ function Child:wait_for_text(text, sentence, limit_ms)
     return seen == text
   end, 10)
   if not ok then
-    error(('%s:\nwanted %s\nfound  %s\n%s'):format(
-      sentence or 'the buffer is not what it should be',
-      vim.inspect(text),
-      vim.inspect(seen),
-      self:describe()
-    ), 2)
+    error(
+      ('%s:\nwanted %s\nfound  %s\n%s'):format(
+        sentence or 'the buffer is not what it should be',
+        vim.inspect(text),
+        vim.inspect(seen),
+        self:describe()
+      ),
+      2
+    )
   end
 end
 
@@ -206,7 +213,8 @@ function Child:ghost()
   return self:lua([[
     local spaces = vim.api.nvim_get_namespaces()
     for _, name in ipairs({ 'lacuna.ghost', 'nvim.lsp.inline_completion' }) do
-      for _, mark in ipairs(spaces[name] and vim.api.nvim_buf_get_extmarks(0, spaces[name], 0, -1, { details = true }) or {}) do
+      local space = spaces[name] or -1
+      for _, mark in ipairs(space >= 0 and vim.api.nvim_buf_get_extmarks(0, space, 0, -1, { details = true }) or {}) do
         local lines = { mark[4].virt_text or {} }
         vim.list_extend(lines, mark[4].virt_lines or {})
         local text = vim.iter(lines):map(function(chunks)

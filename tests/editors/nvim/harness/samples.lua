@@ -1,5 +1,5 @@
---- Texts in which the embedded model surely goes on: each has `$0` where the trial writes, in the middle of what has been
---- repeated before.
+--- Texts in which the embedded model surely goes on: each has `$0` where the trial writes, amid
+--- what has been repeated before.
 local M = {}
 
 M.python = [[

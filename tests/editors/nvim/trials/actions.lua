@@ -13,7 +13,7 @@ local function record_drafts(child)
       receive(params, ...)
       local space = vim.api.nvim_get_namespaces()['lacuna.draft']
       for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(0, space, 0, -1, { details = true })) do
-        table.insert(_G.drawn, { row = mark[2], groups = vim.tbl_map(function(chunk) return chunk[2] end, mark[4].virt_text) })
+        table.insert(_G.drawn, mark[2])
       end
     end]])
 end
@@ -58,13 +58,17 @@ return {
       end
       check.is(filled, 'the model filled none of the holes')
       local after = vim.split(child:text(), '\n')
-      check.equal(vim.list_slice(after, 1, filled - 1), vim.list_slice(lines, 1, filled - 1), 'the lines before the hole')
+      check.equal(
+        vim.list_slice(after, 1, filled - 1),
+        vim.list_slice(lines, 1, filled - 1),
+        'the lines before the hole'
+      )
       local below = #lines - filled
       check.equal(vim.list_slice(after, #after - below + 1), vim.list_slice(lines, filled + 1), 'the lines after it')
       check.is(not after[filled]:find('todo!()', 1, true), 'the hole is still there')
       local drawn = child:lua('return _G.drawn')
       check.is(#drawn > 0, 'no draft was drawn')
-      check.equal(drawn[#drawn].row, filled - 1, 'the line of the draft')
+      check.equal(drawn[#drawn], filled - 1, 'the line of the draft')
       child:wait('a draft stayed', function()
         return marks(child) == 0
       end)
@@ -82,12 +86,15 @@ return {
           local id, done = ...
           local client = vim.lsp.get_clients({ name = 'lacuna' })[1]
           client.handlers['lacuna/draft'](nil, {
-            uri = vim.uri_from_bufnr(0), version = vim.lsp.util.buf_versions[0 + vim.api.nvim_get_current_buf()],
+            uri = vim.uri_from_bufnr(0), version = vim.lsp.util.buf_versions[vim.api.nvim_get_current_buf()],
             id = id, step = 1, limit = 8, done = done,
             holes = done and {} or { {
               range = { start = { line = 1, character = 4 }, ['end'] = { line = 1, character = 11 } },
-              pieces = { { text = 'let ', settled = true, certainty = 1 }, { text = 'x =\n', settled = false, certainty = 0.7 },
-                { text = '??', settled = false, certainty = 0.1 } },
+              pieces = {
+                { text = 'let ', settled = true, certainty = 1 },
+                { text = 'x =\n', settled = false, certainty = 0.7 },
+                { text = '??', settled = false, certainty = 0.1 },
+              },
             } },
           }, { client_id = client.id })]],
           id,

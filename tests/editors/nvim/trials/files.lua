@@ -75,9 +75,12 @@ return {
     run = function(start, path)
       local child = user.open(start, path, 'secrets.py', samples.python)
       child:type('for ')
-      child:wait_lua('nobody said why', [[
+      child:wait_lua(
+        'nobody said why',
+        [[
         local last = require('lacuna.status').last(0)
-        return last.health == 'warning' and last.message:find('secrets') and true]])
+        return last.health == 'warning' and last.message:find('secrets') and true]]
+      )
       check.equal(child:lua("return require('lacuna').status()"), 'Lacuna -', 'the status line')
       check.is(not child:ghost(), 'there is ghost text in it')
     end,

@@ -3,7 +3,6 @@ local check = require('harness.check')
 local samples = require('harness.samples')
 local user = require('harness.user')
 
-
 return {
   {
     name = 'Tab indents where nothing is shown',

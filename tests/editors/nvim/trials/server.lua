@@ -5,7 +5,8 @@ local user = require('harness.user')
 
 local function process(child)
   return child:wait('the server has no process', function()
-    local answer = vim.system({ 'pgrep', '-P', tostring(child:lua('return vim.fn.getpid()')), '-x', 'lacuna' }):wait(2000)
+    local answer =
+      vim.system({ 'pgrep', '-P', tostring(child:lua('return vim.fn.getpid()')), '-x', 'lacuna' }):wait(2000)
     return tonumber(vim.trim(answer.stdout))
   end)
 end
@@ -108,12 +109,9 @@ return {
         return vim.uv.kill(pid, 0) ~= 0 and process(child) ~= pid
       end)
       child:ready()
-      check.is(
-        not vim.iter(child:lua('return _G.told')):any(function(message)
-          return message:find('by itself', 1, true) ~= nil
-        end),
-        'a restart that was asked for is taken for a death'
-      )
+      check.is(not vim.iter(child:lua('return _G.told')):any(function(message)
+        return message:find('by itself', 1, true) ~= nil
+      end), 'a restart that was asked for is taken for a death')
       pid = process(child)
       child:stop()
       check.is(

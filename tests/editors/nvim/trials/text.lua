@@ -32,8 +32,20 @@ return {
   shape('several lines before what is kept', 'foo($0);\n', { text = 'a,\n    b);', after = 2 }, 'foo(a,\n    b);'),
   shape('something else in its place', 'foo($0)];\n', { text = 'a);', after = 3 }, 'foo(a);'),
   shape('from before the caret', 'let na$0\n', { text = 'name = 1;', before = 2 }, 'let name = 1;', 'me = 1;'),
-  shape('after characters of several bytes', '/* 日本 🦀 */ x$0\n', { text = '語🦀 = 1' }, '/* 日本 🦀 */ x語🦀 = 1', '語🦀 = 1'),
-  shape('before characters of several bytes', 'f("日本🦀$0語")\n', { text = '!語")', after = 3 }, 'f("日本🦀!語")', '!'),
+  shape(
+    'after characters of several bytes',
+    '/* 日本 🦀 */ x$0\n',
+    { text = '語🦀 = 1' },
+    '/* 日本 🦀 */ x語🦀 = 1',
+    '語🦀 = 1'
+  ),
+  shape(
+    'before characters of several bytes',
+    'f("日本🦀$0語")\n',
+    { text = '!語")', after = 3 },
+    'f("日本🦀!語")',
+    '!'
+  ),
   shape('tabs', 'fn a() {\n\t$0\n}\n', { text = 'if b {\n\t\tc();\n\t}' }, 'fn a() {\n\tif b {\n\t\tc();\n\t}\n}', nil),
   {
     name = 'accept in a file with CRLF, and write it',

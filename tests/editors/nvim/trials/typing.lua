@@ -55,7 +55,8 @@ return {
   {
     name = 'accept a line of several',
     run = function(start, path)
-      local child = user.open_with_items(start, path, 'a.rs', 'fn a() {\n    $0\n}\n', { { text = 'one\n    two\n    three' } })
+      local child =
+        user.open_with_items(start, path, 'a.rs', 'fn a() {\n    $0\n}\n', { { text = 'one\n    two\n    three' } })
       check.equal(child:wait_for_ghost().text, 'one\n    two\n    three', 'what is shown')
       child:type('<M-l>')
       child:wait_for_text('fn a() {\n    one\n}')
@@ -179,8 +180,8 @@ return {
     name = 'asking by hand, and taking it away',
     run = function(start, path)
       local child = user.open(start, path, 'a.py', samples.python, {
-        after = "require('lacuna.server').change_settings(function(s) s.inlineCompletion = { automatic = false } end)",
-        options = "settings = { inlineCompletion = { automatic = false } }, keys = { complete = '<M-c>', dismiss = '<M-d>', accept = '<Tab>' },",
+        options = 'settings = { inlineCompletion = { automatic = false } },'
+          .. " keys = { complete = '<M-c>', dismiss = '<M-d>', accept = '<Tab>' },",
       })
       child:type('for ')
       child:type('<M-c>')

@@ -1,8 +1,8 @@
 --- Completions while typing, asked for and drawn by Neovim 0.12.
 ---
---- Neovim keeps an item on the screen until another one comes, whatever is typed. What this adds: an item that no longer
---- fits goes at once, a null answer clears, a late answer is held against the line as it is now, and nothing is shown
---- beside the popup menu.
+--- Neovim keeps an item on the screen until another one comes, whatever is typed. What this adds: an item that no
+--- longer fits goes at once, a null answer clears, a late answer is held against the line as it is now, and nothing is
+--- shown beside the popup menu.
 local insertion = require('lacuna.completion.insertion')
 local menu = require('lacuna.completion.menu')
 local request = require('lacuna.completion.request')
