@@ -11,7 +11,11 @@ local plan = {
   'trials.actions',
   'trials.files',
   'trials.server',
+  'trials.terminal',
 }
+
+--- How long one trial may take.
+local LIMIT_MS = 40000
 
 local failed, passed = 0, 0
 
@@ -23,16 +27,26 @@ end
 local function run(trial, path)
   local children = {}
   local function start(options)
-    local one = child.start(options)
-    table.insert(children, one)
-    return one
+    return child.start(options, children)
   end
+  local watchdog = assert(vim.uv.new_timer())
+  local is_late = false
+  watchdog:start(LIMIT_MS, 0, function()
+    is_late = true
+    for _, one in ipairs(children) do
+      one:kill()
+    end
+  end)
   local begun = milliseconds()
   local ok, failure = xpcall(trial.run, debug.traceback, start, path)
   for _, one in ipairs(children) do
     pcall(one.stop, one)
   end
+  watchdog:close()
   local took = milliseconds() - begun
+  if is_late then
+    ok, failure = false, ('it did not end within %d ms\n%s'):format(LIMIT_MS, tostring(failure))
+  end
   if ok then
     passed = passed + 1
   else

@@ -40,6 +40,10 @@ local earlier = {} ---@type table<string, table> by the key, the mapping that wa
 --- Does what a key did before.
 ---@param key string
 local function fall_back(key)
+  if not earlier[key] and key:match('^<[MA]%-') then
+    -- A chord with Alt that does nothing in Insert mode, and would be taken for its letter.
+    return
+  end
   local mapping = earlier[key] or { rhs = key, replace_keycodes = 1 }
   local keys = mapping.rhs or ''
   if mapping.expr == 1 then

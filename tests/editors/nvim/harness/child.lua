@@ -9,6 +9,9 @@ local M = {}
 local Child = {}
 Child.__index = Child
 
+--- How long a prompt may stay open before a trial fails.
+local PROMPT_MS = 3000
+
 local folders = 0
 
 local function write(path, text)
@@ -53,14 +56,16 @@ end
 
 --- Starts a Neovim in a folder of its own that holds some files.
 ---@param options { init: string, files?: table<string, string>, open?: string, folder?: string, terminal?: boolean }
+---@param children Child[] where it is put before anything can go wrong
 ---@return Child
-function M.start(options)
+function M.start(options, children)
   local folder = options.folder
   if not folder then
     folders = folders + 1
     folder = ('%s/%d'):format(vim.env.TRIAL_FOLDER, folders)
   end
   local self = setmetatable({ folder = folder, project = folder .. '/project', marks = {} }, Child)
+  table.insert(children, self)
   if not options.folder then
     configure(folder, options)
     vim.fn.mkdir(self.project .. '/.git', 'p')
@@ -81,17 +86,27 @@ function M.start(options)
     })
     assert(self.channel > 0, 'Neovim does not start')
     self.job = self.channel
+    self.process = vim.fn.jobpid(self.job)
   end
   return self
 end
 
-function Child:request(...)
-  return vim.rpcrequest(self.channel, ...)
+--- Asks the child something. A Neovim that waits for a key answers nothing but its mode.
+function Child:request(method, ...)
+  if method ~= 'nvim_get_mode' and method ~= 'nvim_input' then
+    local free = vim.wait(PROMPT_MS, function()
+      return not vim.rpcrequest(self.channel, 'nvim_get_mode').blocking
+    end, 10)
+    if not free then
+      error('Neovim waits for a key' .. (self.terminal and ':\n' .. self.terminal:screen() or ''), 2)
+    end
+  end
+  return vim.rpcrequest(self.channel, method, ...)
 end
 
 --- Runs Lua in the child and returns what it returns.
 function Child:lua(code, ...)
-  local value = vim.rpcrequest(self.channel, 'nvim_exec_lua', code, { ... })
+  local value = self:request('nvim_exec_lua', code, { ... })
   return value ~= vim.NIL and value or nil
 end
 
@@ -253,10 +268,20 @@ function Child:text_with(inserted)
   return table.concat(lines, '\n')
 end
 
+--- Kills the child, so that whoever waits for its answer hears that there will be none. Called from a timer.
+function Child:kill()
+  if self.process then
+    vim.uv.kill(self.process, 'sigkill')
+  end
+end
+
 --- Ends the child, by force if it does not go.
 function Child:stop()
   if self.terminal then
     self.terminal:stop()
+    return
+  end
+  if not self.job then
     return
   end
   pcall(vim.rpcnotify, self.channel, 'nvim_command', 'qa!')
