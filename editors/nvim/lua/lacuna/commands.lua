@@ -61,7 +61,8 @@ local function toggle(language)
       settings.languages[language] = is_on
     end
   end)
-  require('lacuna.completion').dismiss()
+  local client = server.client()
+  vim.iter(vim.tbl_keys(client and client.attached_buffers or {})):each(require('lacuna.completion').hide)
   vim.cmd.redrawstatus({ bang = true })
   message.tell(('%s is %s.'):format(language == '' and 'everything' or language, is_on and 'on' or 'off'))
 end

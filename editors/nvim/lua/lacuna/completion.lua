@@ -134,19 +134,20 @@ function M.cycle(by)
   return shown.cycle(by) or ask_for_all(by > 0 and 2 or -1)
 end
 
+--- Takes the ghost text away, and forgets what is on its way.
+---@param bufnr integer
+function M.hide(bufnr)
+  request.cancel(bufnr)
+  path().hide(bufnr)
+end
+
 --- Takes the ghost text away. False if there is none.
 ---@return boolean
 function M.dismiss()
   if not M.is_shown() then
     return false
   end
-  local bufnr = vim.api.nvim_get_current_buf()
-  if config.uses_neovim() then
-    neovim.hide(bufnr)
-  else
-    request.cancel(bufnr)
-    shown.clear(bufnr)
-  end
+  M.hide(vim.api.nvim_get_current_buf())
   return true
 end
 

@@ -46,24 +46,30 @@ function M.last(bufnr)
   end
 end
 
+--- Whether the user has switched everything off, or the language of a buffer. The server knows it a moment later.
+---@param client vim.lsp.Client
+---@param bufnr integer
+---@return boolean
+function M.is_off(client, bufnr)
+  local settings = client.settings and client.settings.lacuna or {}
+  local language = client.get_language_id(bufnr, vim.bo[bufnr].filetype)
+  return settings.enable == false or (settings.languages or {})[language] == false
+end
+
 --- A few characters for a status line; empty in buffers that the server does not serve.
 ---@return string
 function M.line()
-  local client = vim.lsp.get_clients({ name = 'lacuna', bufnr = 0 })[1]
+  local bufnr = vim.api.nvim_get_current_buf()
+  local client = vim.lsp.get_clients({ name = 'lacuna', bufnr = bufnr })[1]
   if not client then
     return ''
   end
-  local settings = client.settings and client.settings.lacuna or {}
-  local languages = settings.languages or {}
-  if
-    settings.enable == false
-    or languages[client.get_language_id(vim.api.nvim_get_current_buf(), vim.bo.filetype)] == false
-  then
+  if M.is_off(client, bufnr) then
     return 'Lacuna off'
   end
-  local last = M.last(0)
+  local last = M.last(bufnr)
   local marks = { ok = 'Lacuna', warning = 'Lacuna -', loading = 'Lacuna …', error = 'Lacuna !' }
-  return marks[last and last.health or 'loading'] or 'Lacuna'
+  return marks[last and last.health or 'loading']
 end
 
 --- Asks the server how things stand, and why the last completion in a buffer did not come.

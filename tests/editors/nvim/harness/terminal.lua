@@ -118,7 +118,9 @@ function Terminal:picture(name, captured)
   local folder = vim.env.TRIAL_SCREENSHOTS
   vim.fn.mkdir(folder, 'p')
   local here = vim.fs.dirname(vim.fs.abspath(arg[0]))
-  local caret = vim.split(vim.trim(tmux(self.socket, 'display-message', '-p', '#{cursor_x} #{cursor_y}')), ' ')
+  -- Where the caret was then is not known.
+  local place = captured and '-1 -1' or tmux(self.socket, 'display-message', '-p', '#{cursor_x} #{cursor_y}')
+  local caret = vim.split(vim.trim(place), ' ')
   local answer = vim
     .system({
       vim.env.TRIAL_PYTHON,

@@ -91,8 +91,13 @@ return {
         check.is(not came, 'ghost text came after ' .. command)
         child:command(command)
         check.equal(child:lua("return require('lacuna').status()"), 'Lacuna', 'the status line')
-        child:type('x<BS>')
-        child:wait_for_ghost('none came after switching on again')
+        -- The server takes changed settings over in its own time.
+        child:wait('none came after switching on again', function()
+          child:type('x<BS>')
+          return vim.wait(500, function()
+            return child:ghost() ~= nil
+          end, 10)
+        end)
       end
     end,
   },

@@ -3,6 +3,7 @@ local menu = require('lacuna.completion.menu')
 local request = require('lacuna.completion.request')
 local server = require('lacuna.server')
 local shown = require('lacuna.completion.shown')
+local status = require('lacuna.status')
 
 local M = {}
 
@@ -37,7 +38,7 @@ local function follow(bufnr)
     return
   end
   local client = server.client(bufnr)
-  if not client or asked_at[bufnr] == state or request.is_wanted(bufnr) then
+  if not client or status.is_off(client, bufnr) or asked_at[bufnr] == state or request.is_wanted(bufnr) then
     return
   end
   asked_at[bufnr] = state

@@ -7,6 +7,7 @@ local insertion = require('lacuna.completion.insertion')
 local menu = require('lacuna.completion.menu')
 local request = require('lacuna.completion.request')
 local shown = require('lacuna.completion.shown')
+local status = require('lacuna.status')
 
 local M = {}
 
@@ -61,7 +62,10 @@ function M.watch(client)
         return handler(err, result, ...)
       end
       given[bufnr] = request.suggestions(result, place)
-      local is_welcome = #fitting(bufnr) > 0 and not menu.is_in_the_way() and not shown.current()
+      local is_welcome = #fitting(bufnr) > 0
+        and not menu.is_in_the_way()
+        and not shown.current()
+        and not status.is_off(self, bufnr)
       if not is_welcome then
         given[bufnr] = nil
       end
