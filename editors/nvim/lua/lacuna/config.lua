@@ -94,7 +94,7 @@ end
 --- Whether Neovim's own inline completion draws the ghost text.
 ---@return boolean
 function M.uses_neovim()
-  return vim.lsp.inline_completion ~= nil and M.options.ghost_text ~= 'lacuna'
+  return vim.lsp.inline_completion and M.options.ghost_text ~= 'lacuna' or false
 end
 
 return M

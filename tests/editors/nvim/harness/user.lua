@@ -7,6 +7,9 @@ local keys = [[
     next = '<M-n>', previous = '<M-p>', dismiss = '<M-d>', complete = '<M-c>',
   },]]
 
+--- Neovim 0.11 has no inline completion of its own, so that the plugin asks and draws.
+local AS_IN_0_11 = "rawset(vim.lsp, 'inline_completion', false)"
+
 ---@param path string what draws the ghost text
 ---@param options? { cmd?: string, options?: string, before?: string, after?: string } pieces of Lua
 ---@return string
@@ -17,13 +20,13 @@ local function init(path, options)
     '_G.told = {}',
     'local notify = vim.notify',
     'vim.notify = function(message, ...) table.insert(_G.told, message) return notify(message, ...) end',
+    path == 'lacuna' and AS_IN_0_11 or '',
     'vim.o.swapfile = false',
     'vim.o.shiftwidth = 4',
     'vim.o.expandtab = true',
     options.before or '',
     "require('lacuna').setup({",
     '  cmd = ' .. (options.cmd or "{ vim.env.LACUNA_BINARY, 'lsp' }") .. ',',
-    ("  ghost_text = '%s',"):format(path),
     options.options or keys,
     '})',
     options.after or '',

@@ -177,6 +177,18 @@ return {
     end,
   },
   {
+    name = 'a Neovim that could do it leaves it to the plugin where it is told so',
+    run = function(start)
+      local child = user.open_with_items(start, 'neovim', 'a.rs', '$0\n', { { text = 'bar' } }, {
+        options = "ghost_text = 'lacuna', keys = { accept = '<Tab>' },",
+      })
+      check.equal(child:wait_for_ghost().by, 'lacuna.ghost', 'who draws it')
+      child:type('<Tab>')
+      child:wait_for_text('bar')
+    end,
+    paths = { 'neovim' },
+  },
+  {
     name = 'asking by hand, and taking it away',
     run = function(start, path)
       local child = user.open(start, path, 'a.py', samples.python, {
