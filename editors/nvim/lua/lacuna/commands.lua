@@ -50,17 +50,17 @@ end
 --- Switches everything on or off, or one language.
 ---@param language string empty for everything
 local function toggle(language)
+  local settings = server.settings_in_force()
   local is_on
-  server.change_settings(function(settings)
-    if language == '' then
-      is_on = settings.enable == false
-      settings.enable = is_on
-    else
-      settings.languages = settings.languages or {}
-      is_on = settings.languages[language] == false
-      settings.languages[language] = is_on
-    end
-  end)
+  if language == '' then
+    is_on = settings.enable == false
+    settings.enable = is_on
+  else
+    settings.languages = settings.languages or {}
+    is_on = settings.languages[language] == false
+    settings.languages[language] = is_on
+  end
+  server.put_in_force(settings)
   local client = server.client()
   vim.iter(vim.tbl_keys(client and client.attached_buffers or {})):each(require('lacuna.completion').hide)
   vim.cmd.redrawstatus({ bang = true })

@@ -64,14 +64,20 @@ function M.settings()
   return settings
 end
 
---- Tells a running server of changed settings.
----@param change fun(settings: table)
-function M.change_settings(change)
-  change(config.options.settings)
+--- The settings in force: those of the running server, or those that it will be started with.
+---@return table
+function M.settings_in_force()
+  local client = M.client()
+  local settings = client and client.settings or vim.lsp.config[M.name].settings
+  return vim.deepcopy((settings or {}).lacuna or {})
+end
+
+--- Puts changed settings in force, now and after the server's next start.
+---@param settings table
+function M.put_in_force(settings)
+  vim.lsp.config(M.name, { init_options = settings, settings = { lacuna = settings } })
   for _, client in ipairs(vim.lsp.get_clients({ name = M.name })) do
-    client.settings = vim.deepcopy(client.settings or {})
-    client.settings.lacuna = client.settings.lacuna or {}
-    change(client.settings.lacuna)
+    client.settings = vim.tbl_extend('force', client.settings or {}, { lacuna = settings })
     client:notify('workspace/didChangeConfiguration', { settings = client.settings })
   end
 end

@@ -27,6 +27,10 @@ local function configure(folder, options)
   vim.fn.mkdir(package, 'p')
   assert(vim.uv.fs_symlink(vim.env.TRIAL_PLUGIN, package .. '/lacuna'))
   write(folder .. '/config/nvim/init.lua', options.init)
+  vim.fn.mkdir(folder .. '/bin', 'p')
+  for name, program in pairs(options.programs or {}) do
+    assert(vim.uv.fs_symlink(program, folder .. '/bin/' .. name))
+  end
 end
 
 local function environment(folder, extra)

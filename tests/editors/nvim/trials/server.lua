@@ -30,6 +30,40 @@ end
 
 return {
   {
+    name = 'vim.lsp.enable alone, with the program on the PATH',
+    run = function(start)
+      local child = start({
+        init = "vim.lsp.enable('lacuna')\nvim.keymap.set('i', '<Tab>', function()"
+          .. " return require('lacuna').accept() and '' or '<Tab>' end, { expr = true })",
+        programs = { lacuna = vim.env.LACUNA_BINARY },
+        files = { ['a.py'] = samples.python },
+        open = 'a.py',
+      })
+      child:ready()
+      child:insert_at_mark('a.py')
+      child:type('for ')
+      local wanted = child:text_with(child:wait_for_ghost().text)
+      child:type('<Tab>')
+      child:wait_for_text(wanted)
+    end,
+    paths = { 'neovim' },
+  },
+  {
+    name = 'a language stays off when the server is started again',
+    run = function(start, path)
+      local child = user.open(start, path, 'a.py', samples.python)
+      child:command('LacunaToggle python')
+      kill(child)
+      told(child, 'is started again')
+      child:ready()
+      check.equal(child:lua("return require('lacuna').status()"), 'Lacuna off', 'the status line')
+      child:command('LacunaToggle python')
+      child:type('for ')
+      child:wait_for_ghost()
+    end,
+    paths = { 'neovim' },
+  },
+  {
     name = 'no program: one clear message, once',
     run = function(start, path)
       local child = start({
