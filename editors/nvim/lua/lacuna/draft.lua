@@ -71,34 +71,57 @@ local function chunked(pieces)
   return lines
 end
 
+--- Puts what follows a hole on its line behind the draft, and blanks over whatever the draft leaves of the line.
+---@param lines [string, string][][]
+---@param hole string
+---@param rest string
+local function cover(lines, hole, rest)
+  if rest ~= '' then
+    table.insert(lines[#lines], { (rest:gsub('\t', '    ')), 'Normal' })
+  end
+  local width = 0
+  for _, chunk in ipairs(lines[1]) do
+    width = width + vim.fn.strdisplaywidth(chunk[1])
+  end
+  local missing = vim.fn.strdisplaywidth(hole .. rest) - width
+  if missing > 0 then
+    table.insert(lines[1], { (' '):rep(missing), 'Normal' })
+  end
+end
+
 ---@param bufnr integer
 ---@param encoding string
 ---@param hole { range: lsp.Range, pieces: table[] }
 ---@return integer? mark
 local function draw_hole(bufnr, encoding, hole)
-  local function byte_of(position)
+  local function line_and_byte(position)
     local line = vim.api.nvim_buf_get_lines(bufnr, position.line, position.line + 1, false)[1]
-    return line and vim.str_byteindex(line, encoding, position.character, false)
+    return line, line and vim.str_byteindex(line, encoding, position.character, false)
   end
   local first, last = hole.range.start, hole.range['end']
-  local first_byte, last_byte = byte_of(first), byte_of(last)
-  if not first_byte or not last_byte then
+  local first_line, first_byte = line_and_byte(first)
+  local last_line, last_byte = line_and_byte(last)
+  if not first_line or not last_line then
     return nil
   end
   local lines = chunked(hole.pieces)
-  local following = vim.list_slice(lines, 2)
-  for _, line in ipairs(following) do
+  local is_one_line = first.line == last.line
+  if is_one_line then
+    cover(lines, first_line:sub(first_byte + 1, last_byte), first_line:sub(last_byte + 1))
+  end
+  for _, line in ipairs(lines) do
     if #line == 0 then
-      table.insert(line, { ' ', 'LacunaDraftUncertain' })
+      -- A line of virtual text is never empty.
+      table.insert(line, { ' ', 'Normal' })
     end
   end
   return vim.api.nvim_buf_set_extmark(bufnr, namespace, first.line, first_byte, {
     end_row = last.line,
     end_col = last_byte,
     hl_group = 'LacunaDraftHole',
-    virt_text = #lines[1] > 0 and lines[1] or { { '…', 'LacunaDraftUncertain' } },
-    virt_text_pos = 'inline',
-    virt_lines = #following > 0 and following or nil,
+    virt_text = lines[1],
+    virt_text_pos = is_one_line and 'overlay' or 'inline',
+    virt_lines = #lines > 1 and vim.list_slice(lines, 2) or nil,
     undo_restore = false,
     priority = 300,
   })
