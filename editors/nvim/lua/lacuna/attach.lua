@@ -15,7 +15,7 @@ local function watch_client(client)
   seen[client] = true
   local stop = client.stop
   client.stop = function(self, ...)
-    server.expect_end(self)
+    server.expect_end(client)
     return stop(self, ...)
   end
   completion.watch(client)

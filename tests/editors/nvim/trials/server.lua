@@ -109,6 +109,26 @@ return {
     paths = { 'neovim' },
   },
   {
+    name = 'ghost text goes with the server',
+    run = function(start, path)
+      local child = user.open(start, path, 'a.py', samples.python)
+      child:type('for ')
+      child:wait_for_ghost()
+      child:command("lua vim.lsp.enable('lacuna', false)")
+      child:wait_for_no_ghost('ghost text stayed after the server had left', 5000)
+      local before = child:text()
+      child:type('<Tab>')
+      child:wait('Tab did nothing', function()
+        return child:text() ~= before
+      end)
+      child:wait_for_text(before .. '    ', 'Tab is a Tab')
+      child:command("lua vim.lsp.enable('lacuna')")
+      child:ready()
+      child:type('<BS>')
+      child:wait_for_ghost('none came after the server had come back')
+    end,
+  },
+  {
     name = 'off and on, altogether and for a language',
     run = function(start, path)
       local child = user.open(start, path, 'a.py', samples.python)

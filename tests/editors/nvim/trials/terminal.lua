@@ -67,11 +67,16 @@ return {
         local before = vim.fn.system(capture)
         draft.receive = function(params, client)
           receive(params, client)
-          local pieces = params.holes[1] and params.holes[1].pieces or {}
-          local settled = vim.iter(pieces):any(function(piece) return piece.settled end)
-          if _G.captured or not settled or vim.iter(pieces):all(function(piece) return piece.settled end) then
+          local pieces = vim.iter(params.holes[1] and params.holes[1].pieces or {}):filter(function(piece)
+            return vim.trim(piece.text) ~= ''
+          end):totable()
+          local settled = vim.iter(pieces):filter(function(piece) return piece.settled end):totable()
+          -- The best picture has text that is settled beside text that is not.
+          local is_mixed = #settled > 0 and #settled < #pieces
+          if #pieces == 0 or _G.is_mixed or (_G.captured and not is_mixed) then
             return
           end
+          _G.is_mixed = is_mixed
           vim.cmd.redraw()
           for _ = 1, 100 do
             local now = vim.fn.system(capture)

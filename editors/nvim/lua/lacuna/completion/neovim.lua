@@ -23,22 +23,20 @@ local function fitting(bufnr)
   return vim.tbl_filter(shown.remaining, given[bufnr] or {})
 end
 
---- Throws away what Neovim shows and waits for in a buffer. In Insert mode it then asks anew.
+--- Throws away what Neovim shows and waits for in a buffer, and has it ask anew.
 ---@param bufnr integer
----@param ask_anew boolean
-local function reset(bufnr, ask_anew)
+local function reset(bufnr)
   given[bufnr] = nil
   generation[bufnr] = (generation[bufnr] or 0) + 1
-  if vim.api.nvim_buf_is_loaded(bufnr) and vim.lsp.inline_completion.is_enabled({ bufnr = bufnr }) then
-    vim.lsp.inline_completion.enable(false, { bufnr = bufnr })
-    if ask_anew then
-      vim.lsp.inline_completion.enable(true, { bufnr = bufnr })
-      -- Nothing but an event makes Neovim ask, and the one that led here came before its new state. Should the group
-      -- get another name one day, the next key asks.
-      local theirs = { group = 'nvim.lsp.inline_completion:' .. bufnr, buffer = bufnr, modeline = false }
-      pcall(vim.api.nvim_exec_autocmds, 'CursorMovedI', theirs)
-    end
+  if not vim.lsp.inline_completion.is_enabled({ bufnr = bufnr }) then
+    return
   end
+  vim.lsp.inline_completion.enable(false, { bufnr = bufnr })
+  vim.lsp.inline_completion.enable(true, { bufnr = bufnr })
+  -- Nothing but an event makes Neovim ask, and the one that led here came before its new state. Should the group get
+  -- another name one day, the next key asks.
+  local theirs = { group = 'nvim.lsp.inline_completion:' .. bufnr, buffer = bufnr, modeline = false }
+  pcall(vim.api.nvim_exec_autocmds, 'CursorMovedI', theirs)
 end
 
 --- Stands between the server's answers and Neovim.
@@ -46,7 +44,13 @@ end
 function M.watch(client)
   local ask = client.request
   client.request = function(self, method, params, handler, bufnr)
-    if method ~= request.method or not handler or not bufnr or params.context.triggerKind ~= request.automatic then
+    if
+      self ~= client
+      or method ~= request.method
+      or not handler
+      or not bufnr
+      or params.context.triggerKind ~= request.automatic
+    then
       return ask(self, method, params, handler, bufnr)
     end
     if bufnr ~= vim.api.nvim_get_current_buf() or request.is_wanted(bufnr) then
@@ -88,7 +92,7 @@ function M.enable(bufnr)
   on({ 'TextChangedI', 'TextChangedP', 'CursorMovedI' }, function()
     shown.refresh()
     if given[bufnr] and #fitting(bufnr) == 0 then
-      reset(bufnr, true)
+      reset(bufnr)
     end
   end)
   on('CompleteChanged', function()
@@ -110,7 +114,10 @@ end
 ---@param bufnr integer
 function M.disable(bufnr)
   pcall(vim.api.nvim_del_augroup_by_name, group(bufnr))
-  reset(bufnr, false)
+  -- Neovim's own state goes with the client, and other clients may complete here.
+  given[bufnr] = nil
+  generation[bufnr] = (generation[bufnr] or 0) + 1
+  request.cancel(bufnr)
   shown.clear(bufnr)
 end
 
