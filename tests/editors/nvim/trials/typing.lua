@@ -79,7 +79,7 @@ return {
       child:wait('what was typed is still shown, or nothing is', function()
         local ghost = child:ghost()
         return ghost and ghost.text == shown:sub(#typed + 1)
-      end, 150)
+      end, 1000)
       child:type('<Tab>')
       child:wait_for_text(whole, 'accepting after typing on gives what was shown at first')
     end,
@@ -117,7 +117,7 @@ return {
           return ask(method, params, answered, ...)
         end]])
       child:type('x')
-      child:wait_for_no_ghost('ghost text stayed that does not fit', 150)
+      child:wait_for_no_ghost('ghost text stayed that does not fit', 1000)
       child:wait_for_text('fn a() {\n    x\n}')
       child:type('<Tab>')
       child:wait_for_text('fn a() {\n    x   \n}', 'Tab is a Tab where nothing is shown')

@@ -23,6 +23,14 @@ local function fitting(bufnr)
   return vim.tbl_filter(shown.remaining, given[bufnr] or {})
 end
 
+--- Has Neovim ask. Nothing but an event makes it, so that it is told of one; should its group of autocommands get
+--- another name one day, the next key asks.
+---@param bufnr integer
+local function have_it_ask(bufnr)
+  local theirs = { group = 'nvim.lsp.inline_completion:' .. bufnr, buffer = bufnr, modeline = false }
+  pcall(vim.api.nvim_exec_autocmds, 'CursorMovedI', theirs)
+end
+
 --- Throws away what Neovim shows and waits for in a buffer, and has it ask anew.
 ---@param bufnr integer
 local function reset(bufnr)
@@ -33,10 +41,8 @@ local function reset(bufnr)
   end
   vim.lsp.inline_completion.enable(false, { bufnr = bufnr })
   vim.lsp.inline_completion.enable(true, { bufnr = bufnr })
-  -- Nothing but an event makes Neovim ask, and the one that led here came before its new state. Should the group get
-  -- another name one day, the next key asks.
-  local theirs = { group = 'nvim.lsp.inline_completion:' .. bufnr, buffer = bufnr, modeline = false }
-  pcall(vim.api.nvim_exec_autocmds, 'CursorMovedI', theirs)
+  -- The event that led here came before the new state.
+  have_it_ask(bufnr)
 end
 
 --- Stands between the server's answers and Neovim.
@@ -109,6 +115,15 @@ function M.enable(bufnr)
     shown.clear(bufnr)
   end)
   vim.lsp.inline_completion.enable(true, { bufnr = bufnr })
+  -- Where the server comes while somebody types, the last key has been pressed already. Neovim is ready for the server
+  -- two turns after this one.
+  vim.schedule(function()
+    vim.schedule(function()
+      if vim.api.nvim_get_current_buf() == bufnr and vim.startswith(vim.api.nvim_get_mode().mode, 'i') then
+        have_it_ask(bufnr)
+      end
+    end)
+  end)
 end
 
 ---@param bufnr integer
