@@ -183,6 +183,26 @@ return {
     paths = { 'neovim' },
   },
   {
+    name = 'commands where there is no server say so, and the log opens',
+    run = function(start, path)
+      local child = user.open(start, path, 'a.py', samples.python, { files = { ['notes.txt'] = 'text\n' } })
+      child:type('<Esc>')
+      child:command('edit notes.txt')
+      for index, command in ipairs({ 'LacunaFormat', 'LacunaFillAll', 'LacunaStatus' }) do
+        child:command(command)
+        child:wait('nobody said what is wrong with ' .. command, function()
+          return #vim.tbl_filter(function(message)
+            return message:find('not running in this buffer', 1, true) ~= nil
+          end, child:lua('return _G.told')) == index
+        end)
+      end
+      check.equal(child:lua("return require('lacuna').status()"), '', 'the status line')
+      child:command('LacunaLog')
+      check.is(child:lua("return vim.api.nvim_buf_get_name(0):find('lsp%.log$') ~= nil"), 'this is not the log')
+    end,
+    paths = { 'neovim' },
+  },
+  {
     name = ':checkhealth says how things stand',
     run = function(start, path)
       local child = user.open(start, path, 'a.py', samples.python, {
