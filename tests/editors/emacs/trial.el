@@ -42,6 +42,10 @@
         (trial-fail "%s:\n%s" sentence (buffer-string)))
       (accept-process-output nil 0.05))))
 
+(defun trial-uri (path)
+  "The address of PATH; older versions of eglot have the function for it under a private name."
+  (funcall (if (fboundp 'eglot-path-to-uri) 'eglot-path-to-uri 'eglot--path-to-uri) path))
+
 (defun trial-open (name text)
   "Open a file NAME that holds TEXT, with the server."
   (with-temp-file (expand-file-name name trial-folder) (insert text))
@@ -79,7 +83,7 @@
 (trial-open "a.md" "# Title\nSome text\n* one\n* two\n\n\n\nAnother line   \n")
 (let ((before (buffer-string)))
   (eglot-execute-command (eglot-current-server) 'lacuna.formatMarkdown
-                         (vector (eglot--path-to-uri (buffer-file-name))))
+                         (vector (trial-uri (buffer-file-name))))
   (trial-wait "nothing was formatted" (lambda () (not (equal before (buffer-string)))))
   (set-buffer-modified-p t)
   (save-buffer)
