@@ -1,0 +1,65 @@
+--- The configuration files of the users in the trials.
+local M = {}
+
+local keys = [[
+  keys = {
+    accept = '<Tab>', accept_word = '<M-w>', accept_line = '<M-l>',
+    next = '<M-n>', previous = '<M-p>', dismiss = '<M-d>', complete = '<M-c>',
+  },]]
+
+--- Neovim 0.11 has no inline completion of its own, so that the plugin asks and draws.
+local AS_IN_0_11 = "rawset(vim.lsp, 'inline_completion', false)"
+
+---@param path string what draws the ghost text
+---@param options? { cmd?: string, options?: string, before?: string, after?: string } pieces of Lua
+---@return string
+local function init(path, options)
+  options = options or {}
+  return table.concat({
+    -- What the user is told is recorded, so that a trial can read it.
+    '_G.told = {}',
+    'local notify = vim.notify',
+    'vim.notify = function(message, ...) table.insert(_G.told, message) return notify(message, ...) end',
+    path == 'lacuna' and AS_IN_0_11 or '',
+    'vim.o.swapfile = false',
+    'vim.o.shiftwidth = 4',
+    'vim.o.expandtab = true',
+    options.before or '',
+    "require('lacuna').setup({",
+    '  cmd = ' .. (options.cmd or "{ vim.env.LACUNA_BINARY, 'lsp' }") .. ',',
+    options.options or keys,
+    '})',
+    options.after or '',
+  }, '\n')
+end
+
+M.init = init
+
+--- A Neovim with one file open and the server ready.
+---@param start fun(options: table): Child
+---@param path string
+---@param name string
+---@param text string where `$0` is, Insert mode begins
+---@param options? table
+---@return Child
+function M.open(start, path, name, text, options)
+  options = options or {}
+  local files = vim.tbl_extend('force', { [name] = text }, options.files or {})
+  local child = start({ init = init(path, options), files = files, open = name, terminal = options.terminal })
+  child:ready()
+  if child.marks[name] then
+    child:insert_at_mark(name)
+  end
+  return child
+end
+
+--- The same with a server that always gives the same items.
+---@param items { text: string, before?: integer, after?: integer }[]
+function M.open_with_items(start, path, name, text, items, options)
+  local server = vim.fs.dirname(vim.fs.abspath(arg[0])) .. '/harness/fake-server.lua'
+  local cmd = { vim.env.TRIAL_NEOVIM, '--clean', '-l', server, vim.json.encode(items) }
+  local with_server = vim.tbl_extend('force', options or {}, { cmd = vim.inspect(cmd) })
+  return M.open(start, path, name, text, with_server)
+end
+
+return M
