@@ -1,0 +1,98 @@
+/** Where the text of a draft is drawn, while the document itself stays as it is. */
+import type { DraftHole, DraftPiece } from "./protocol.ts";
+
+/** Text of one kind. */
+export interface Run {
+  text: string;
+  settled: boolean;
+}
+
+/** What is drawn in one line of the document, in place of the part of the hole that lies there. */
+export interface DraftLine {
+  line: number;
+  startCharacter: number;
+  endCharacter: number;
+  runs: Run[];
+}
+
+/** An editor can't open lines for what is not in the document; this stands where the draft would begin one. */
+const LINE_END = "⏎ ";
+
+/** Longer drafts are cut, because an editor lays out everything that is in a line. */
+const MAX_LENGTH = 400;
+
+/**
+ * Lays out the draft of a hole. Each line of the hole shows the draft's line of the same number, and the last one also
+ * all that follow. `lineLength` gives a line's length in UTF-16 code units.
+ */
+export function layOut(hole: DraftHole, lineLength: (line: number) => number): DraftLine[] {
+  const { start, end } = hole.range;
+  const draft = linesOf(hole.pieces);
+  const lastInHole = end.line - start.line;
+  return Array.from({ length: lastInHole + 1 }, (_, index) => {
+    const isLast = index === lastInHole;
+    const line = start.line + index;
+    return {
+      line,
+      startCharacter: index === 0 ? start.character : 0,
+      endCharacter: isLast ? end.character : lineLength(line),
+      runs: cut(isLast ? join(draft.slice(index)) : (draft[index] ?? [])),
+    };
+  });
+}
+
+function linesOf(pieces: DraftPiece[]): Run[][] {
+  const lines: Run[][] = [[]];
+  for (const { text, settled } of pieces) {
+    text.split(/\r\n|\r|\n/).forEach((part, index) => {
+      if (index > 0) {
+        lines.push([]);
+      }
+      append(lines.at(-1), { text: part, settled });
+    });
+  }
+  return lines;
+}
+
+/** Puts lines behind one another, without the indentation that would tear them apart. */
+function join(lines: Run[][]): Run[] {
+  const joined: Run[] = [];
+  lines.forEach((line, index) => {
+    if (index > 0) {
+      append(joined, { text: LINE_END, settled: false });
+    }
+    let isIndentation = index > 0;
+    for (const { text, settled } of line) {
+      const kept = isIndentation ? text.trimStart() : text;
+      isIndentation &&= kept === "";
+      append(joined, { text: kept, settled });
+    }
+  });
+  return joined;
+}
+
+function append(runs: Run[] | undefined, run: Run): void {
+  const last = runs?.at(-1);
+  if (run.text === "") {
+    return;
+  }
+  if (last?.settled === run.settled) {
+    last.text += run.text;
+  } else {
+    runs?.push({ ...run });
+  }
+}
+
+function cut(runs: Run[]): Run[] {
+  let left = MAX_LENGTH;
+  const kept: Run[] = [];
+  for (const { text, settled } of runs) {
+    if (left === 0) {
+      break;
+    }
+    const characters = Array.from(text).slice(0, left);
+    left -= characters.length;
+    kept.push({ text: characters.join(""), settled });
+  }
+  return kept;
+}
