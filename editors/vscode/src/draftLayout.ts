@@ -16,10 +16,13 @@ export interface DraftLine {
 }
 
 /** An editor can't open lines for what is not in the document; this stands where the draft would begin one. */
-const LINE_END = "⏎ ";
+const LINE_END = " ⏎ ";
 
 /** Longer drafts are cut, because an editor lays out everything that is in a line. */
 const MAX_LENGTH = 400;
+
+/** How often the kind may change in a line; what follows is all of one kind. */
+export const MAX_RUNS = 24;
 
 /**
  * Lays out the draft of a hole. Each line of the hole shows the draft's line of the same number, and the last one also
@@ -87,12 +90,15 @@ function cut(runs: Run[]): Run[] {
   let left = MAX_LENGTH;
   const kept: Run[] = [];
   for (const { text, settled } of runs) {
-    if (left === 0) {
-      break;
-    }
     const characters = Array.from(text).slice(0, left);
     left -= characters.length;
-    kept.push({ text: characters.join(""), settled });
+    const last = kept.at(-1);
+    if (last && kept.length === MAX_RUNS) {
+      last.text += characters.join("");
+      last.settled = false;
+    } else if (characters.length > 0) {
+      kept.push({ text: characters.join(""), settled });
+    }
   }
   return kept;
 }

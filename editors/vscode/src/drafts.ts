@@ -1,6 +1,6 @@
 /** The denoising view: holes drawn in place while their text condenses. */
 import * as vscode from "vscode";
-import { layOut, type DraftLine } from "./draftLayout.ts";
+import { layOut, MAX_RUNS, type DraftLine } from "./draftLayout.ts";
 import type { Draft } from "./protocol.ts";
 
 /** A fill that no step is heard of for this long is taken for ended. */
@@ -9,6 +9,8 @@ const SILENCE_LIMIT_MS = 30_000;
 interface Drawing {
   id: number;
   timer: NodeJS.Timeout;
+  /** How many of the types are in use. */
+  runs: number;
 }
 
 export class DraftView implements vscode.Disposable {
@@ -17,14 +19,13 @@ export class DraftView implements vscode.Disposable {
   readonly #subscriptions: { dispose(): unknown }[];
   /** Takes no room, and shows nothing of the text that is to be replaced. */
   readonly #hidden = vscode.window.createTextEditorDecorationType({ opacity: "0", letterSpacing: "-1ch" });
-  readonly #shown = vscode.window.createTextEditorDecorationType({
-    rangeBehavior: vscode.DecorationRangeBehavior.ClosedClosed,
-  });
+  /** One type for each run of a line. */
+  readonly #runs = orderedTypes(MAX_RUNS);
 
   constructor() {
     this.#subscriptions = [
       this.#hidden,
-      this.#shown,
+      ...this.#runs,
       vscode.workspace.onDidChangeTextDocument(({ document, contentChanges }) => {
         if (contentChanges.length > 0) {
           this.#clear(document.uri.toString());
@@ -49,16 +50,15 @@ export class DraftView implements vscode.Disposable {
     if (document?.version !== draft.version) {
       return;
     }
-    clearTimeout(this.#drawings.get(uri)?.timer);
+    const before = this.#drawings.get(uri);
+    clearTimeout(before?.timer);
     const timer = setTimeout(() => {
       this.#clear(uri);
     }, SILENCE_LIMIT_MS);
-    this.#drawings.set(uri, { id: draft.id, timer });
     const lines = draft.holes.flatMap((hole) => layOut(hole, (line) => document.lineAt(line).text.length));
-    for (const editor of editorsOf(uri)) {
-      editor.setDecorations(this.#hidden, lines.map(rangeOf));
-      editor.setDecorations(this.#shown, lines.flatMap(decorations));
-    }
+    const runs = Math.max(0, ...lines.map((line) => line.runs.length));
+    this.#draw(uri, lines, Math.max(runs, before?.runs ?? 0));
+    this.#drawings.set(uri, { id: draft.id, timer, runs });
   }
 
   /** Takes everything away, because nothing more will be heard of it. */
@@ -82,11 +82,34 @@ export class DraftView implements vscode.Disposable {
     }
     clearTimeout(drawing.timer);
     this.#drawings.delete(uri);
+    this.#draw(uri, [], drawing.runs);
+  }
+
+  /** Draws lines in place of what was drawn before, which had at most so many runs in a line. */
+  #draw(uri: string, lines: DraftLine[], runs: number): void {
     for (const editor of editorsOf(uri)) {
-      editor.setDecorations(this.#hidden, []);
-      editor.setDecorations(this.#shown, []);
+      editor.setDecorations(this.#hidden, lines.map(rangeOf));
+      this.#runs.slice(0, runs).forEach((type, index) => {
+        editor.setDecorations(
+          type,
+          lines.flatMap((line) => decoration(line, index)),
+        );
+      });
     }
   }
+}
+
+/**
+ * Types whose decorations stand in their order where they are at one place. The editor puts such decorations in the
+ * order of their classes' names, which begin with the types' keys, and these end in a number without leading zeros.
+ */
+function orderedTypes(count: number): vscode.TextEditorDecorationType[] {
+  const types = Array.from({ length: count }, () =>
+    vscode.window.createTextEditorDecorationType({
+      rangeBehavior: vscode.DecorationRangeBehavior.ClosedClosed,
+    }),
+  );
+  return types.sort((first, second) => (first.key < second.key ? -1 : 1));
 }
 
 function editorsOf(uri: string): vscode.TextEditor[] {
@@ -97,15 +120,15 @@ function rangeOf({ line, startCharacter, endCharacter }: DraftLine): vscode.Rang
   return new vscode.Range(line, startCharacter, line, endCharacter);
 }
 
-function decorations({ line, startCharacter, runs }: DraftLine): vscode.DecorationOptions[] {
-  return runs.map(({ text, settled }) => ({
-    range: new vscode.Range(line, startCharacter, line, startCharacter),
-    renderOptions: {
-      before: {
-        // A browser would make one space of several.
-        contentText: text.replaceAll(" ", "\u00a0"),
-        color: new vscode.ThemeColor(settled ? "editor.foreground" : "editorGhostText.foreground"),
-      },
-    },
-  }));
+function decoration({ line, startCharacter, runs }: DraftLine, index: number): vscode.DecorationOptions[] {
+  const run = runs[index];
+  if (!run) {
+    return [];
+  }
+  const before = {
+    // A browser would make one space of several.
+    contentText: run.text.replaceAll(" ", "\u00a0"),
+    color: new vscode.ThemeColor(run.settled ? "editor.foreground" : "editorGhostText.foreground"),
+  };
+  return [{ range: new vscode.Range(line, startCharacter, line, startCharacter), renderOptions: { before } }];
 }

@@ -1,7 +1,14 @@
 // Runs the trials: `node main.mjs [--only TEXT]`. The script `run` beside it sets up what this needs.
 import { mkdir, rm } from "node:fs/promises";
+import * as path from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Workplace } from "./editor/workbench.mjs";
+import { Fake } from "./editor/fake.mjs";
+import { actions } from "./trials/actions.mjs";
+import { drafts } from "./trials/drafts.mjs";
+import { server } from "./trials/server.mjs";
+import { switches } from "./trials/switches.mjs";
 import { untilAwake } from "./trials/samples.mjs";
 import { typing } from "./trials/typing.mjs";
 
@@ -20,6 +27,7 @@ const setting = (name) => {
 
 const binary = setting("LACUNA_BINARY");
 const output = setting("LACUNA_TRIALS_OUTPUT");
+const root = fileURLToPath(new URL("../../..", import.meta.url));
 await rm(output, { recursive: true, force: true });
 await mkdir(output, { recursive: true });
 
@@ -38,14 +46,18 @@ const guard = setTimeout(() => {
 
 const failures = [];
 let passed = 0;
+let openings = 0;
 const began = performance.now();
 try {
-  const workbench = await workplace.open("main", { machine: { "lacuna.path": binary } });
-  const { editor } = workbench;
-  await untilAwake(editor);
-  for (const [name, trial] of Object.entries(typing)) {
+  let context;
+  for (const [name, trial] of Object.entries({ ...typing, ...actions, ...switches, ...drafts, ...server })) {
     if (options.only === undefined || name.includes(options.only)) {
-      await attempt(name, trial, { editor, workbench, workplace, binary });
+      context ??= await begin();
+      if (!(await attempt(name, trial, context))) {
+        // Whatever it has left behind is not to fail the next one, too.
+        await workplace.close();
+        context = undefined;
+      }
     }
   }
 } catch (error) {
@@ -66,6 +78,20 @@ if (failures.length > 0) {
   process.exitCode = 1;
 }
 
+/** Opens an editor, and waits until it is ready to be used. */
+async function begin() {
+  openings += 1;
+  const fake = new Fake(path.join(output, `fake-${openings}`));
+  await fake.reset();
+  const workbench = await workplace.open(`editor-${openings}`, {
+    machine: { "lacuna.path": binary },
+    environment: { LACUNA_FAKE_FOLDER: fake.folder },
+  });
+  const { editor } = workbench;
+  await untilAwake(editor);
+  return { editor, workbench, workplace, binary, root, fake };
+}
+
 async function attempt(name, trial, context) {
   const start = performance.now();
   const seconds = () => ((performance.now() - start) / 1000).toFixed(1);
@@ -73,10 +99,12 @@ async function attempt(name, trial, context) {
     await limited(trial(context));
     passed += 1;
     console.log(`ok      ${name} (${seconds()} s)`);
+    return true;
   } catch (error) {
     failures.push(name);
     console.error(`FAILED  ${name} (${seconds()} s): ${error.stack}`);
     await context.editor.screenshot(`failed-${failures.length}`).catch(() => undefined);
+    return false;
   }
 }
 

@@ -136,6 +136,18 @@ export class Workbench {
     return editor;
   }
 
+  /** Sets the settings that are this machine's own. */
+  setMachine(settings) {
+    return writeFile(path.join(this.home, "user", "Machine", "settings.json"), JSON.stringify(settings));
+  }
+
+  async closeWindow(editor) {
+    this.windows = this.windows.filter((window) => window !== editor);
+    // Left for another page, it says goodbye; closed, it would be waited for in case that it comes back.
+    await editor.page.goto("about:blank");
+    await editor.context.close();
+  }
+
   get editor() {
     return this.windows[0];
   }

@@ -35,7 +35,7 @@ export async function typeUntilGhost(editor, isUsable = () => true) {
     await editor.openNew(name, text);
     await editor.type(typed);
     const ghost = await answer(editor);
-    if (ghost !== undefined && !ghost.includes("\n") && isUsable(ghost)) {
+    if (ghost !== undefined && !ghost.includes("\n") && (await isUsable(ghost))) {
       return { name, before: text + typed, ghost, after: closers };
     }
     await editor.saves(name, text + typed + closers);
