@@ -20,7 +20,7 @@ const CLIENT_SETTINGS = {
     type: "boolean",
     default: true,
     markdownDescription:
-      "Whether a hole that you have asked to be filled is drawn as its text condenses: what is settled in the colour of text, what is not in that of ghost text.",
+      "Whether a hole that you have asked to be filled is drawn as its text condenses, the fainter the less certain.",
   },
   "lacuna.trace.server": {
     type: "string",

@@ -1,10 +1,13 @@
 /** Where the text of a draft is drawn, while the document itself stays as it is. */
 import type { DraftHole, DraftPiece } from "./protocol.ts";
 
+/** How firm text is: it stays, it may well stay, or nobody knows. */
+export type Kind = "settled" | "likely" | "uncertain";
+
 /** Text of one kind. */
 export interface Run {
   text: string;
-  settled: boolean;
+  kind: Kind;
 }
 
 /** What is drawn in one line of the document, in place of the part of the hole that lies there. */
@@ -17,6 +20,9 @@ export interface DraftLine {
 
 /** An editor can't open lines for what is not in the document; this stands where the draft would begin one. */
 const LINE_END = " ⏎ ";
+
+/** How sure the model must be of text that may well stay. */
+const LIKELY = 0.6;
 
 /** Longer drafts are cut, because an editor lays out everything that is in a line. */
 const MAX_LENGTH = 400;
@@ -46,12 +52,13 @@ export function layOut(hole: DraftHole, lineLength: (line: number) => number): D
 
 function linesOf(pieces: DraftPiece[]): Run[][] {
   const lines: Run[][] = [[]];
-  for (const { text, settled } of pieces) {
+  for (const { text, settled, certainty } of pieces) {
+    const kind = settled ? "settled" : certainty >= LIKELY ? "likely" : "uncertain";
     text.split(/\r\n|\r|\n/).forEach((part, index) => {
       if (index > 0) {
         lines.push([]);
       }
-      append(lines.at(-1), { text: part, settled });
+      append(lines.at(-1), { text: part, kind });
     });
   }
   return lines;
@@ -62,13 +69,13 @@ function join(lines: Run[][]): Run[] {
   const joined: Run[] = [];
   lines.forEach((line, index) => {
     if (index > 0) {
-      append(joined, { text: LINE_END, settled: false });
+      append(joined, { text: LINE_END, kind: "uncertain" });
     }
     let isIndentation = index > 0;
-    for (const { text, settled } of line) {
+    for (const { text, kind } of line) {
       const kept = isIndentation ? text.trimStart() : text;
       isIndentation &&= kept === "";
-      append(joined, { text: kept, settled });
+      append(joined, { text: kept, kind });
     }
   });
   return joined;
@@ -79,7 +86,7 @@ function append(runs: Run[] | undefined, run: Run): void {
   if (run.text === "") {
     return;
   }
-  if (last?.settled === run.settled) {
+  if (last?.kind === run.kind) {
     last.text += run.text;
   } else {
     runs?.push({ ...run });
@@ -89,15 +96,15 @@ function append(runs: Run[] | undefined, run: Run): void {
 function cut(runs: Run[]): Run[] {
   let left = MAX_LENGTH;
   const kept: Run[] = [];
-  for (const { text, settled } of runs) {
+  for (const { text, kind } of runs) {
     const characters = Array.from(text).slice(0, left);
     left -= characters.length;
     const last = kept.at(-1);
     if (last && kept.length === MAX_RUNS) {
       last.text += characters.join("");
-      last.settled = false;
+      last.kind = "uncertain";
     } else if (characters.length > 0) {
-      kept.push({ text: characters.join(""), settled });
+      kept.push({ text: characters.join(""), kind });
     }
   }
   return kept;

@@ -1,10 +1,17 @@
 /** The denoising view: holes drawn in place while their text condenses. */
 import * as vscode from "vscode";
-import { layOut, MAX_RUNS, type DraftLine } from "./draftLayout.ts";
+import { layOut, MAX_RUNS, type DraftLine, type Kind } from "./draftLayout.ts";
 import type { Draft } from "./protocol.ts";
 
 /** A fill that no step is heard of for this long is taken for ended. */
 const SILENCE_LIMIT_MS = 30_000;
+
+/** As package.json defines them. */
+const COLORS: Record<Kind, string> = {
+  settled: "lacuna.draft.settled",
+  likely: "lacuna.draft.likely",
+  uncertain: "lacuna.draft.uncertain",
+};
 
 interface Drawing {
   id: number;
@@ -128,7 +135,7 @@ function decoration({ line, startCharacter, runs }: DraftLine, index: number): v
   const before = {
     // A browser would make one space of several.
     contentText: run.text.replaceAll(" ", "\u00a0"),
-    color: new vscode.ThemeColor(run.settled ? "editor.foreground" : "editorGhostText.foreground"),
+    color: new vscode.ThemeColor(COLORS[run.kind]),
   };
   return [{ range: new vscode.Range(line, startCharacter, line, startCharacter), renderOptions: { before } }];
 }

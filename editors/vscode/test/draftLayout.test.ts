@@ -5,9 +5,13 @@ import type { DraftPiece } from "../src/protocol.ts";
 
 const LINE_LENGTH = 20;
 
-/** Settled pieces are written in capitals. */
+/** Settled pieces are written in capitals, and what is likely begins with a capital. */
 function pieces(...texts: string[]): DraftPiece[] {
-  return texts.map((text) => ({ text, settled: text === text.toUpperCase(), certainty: 0.5 }));
+  return texts.map((text) => ({
+    text,
+    settled: text === text.toUpperCase(),
+    certainty: /^[A-Z]/.test(text) ? 0.8 : 0.3,
+  }));
 }
 
 function lay(start: [number, number], end: [number, number], ...texts: string[]) {
@@ -16,20 +20,20 @@ function lay(start: [number, number], end: [number, number], ...texts: string[])
   return layOut(hole, () => LINE_LENGTH).map(({ line, startCharacter, endCharacter, runs }) => ({
     at: [line, startCharacter, endCharacter],
     text: runs.map((run) => run.text).join("|"),
-    settled: runs.map((run) => run.settled),
+    kinds: runs.map((run) => run.kind.charAt(0)).join(""),
   }));
 }
 
 describe("a draft", () => {
   test("takes the place of its hole", () => {
     assert.deepEqual(lay([3, 4], [3, 11], "LET X", " is ", "1;"), [
-      { at: [3, 4, 11], text: "LET X| is |1;", settled: [true, false, true] },
+      { at: [3, 4, 11], text: "LET X| is |1;", kinds: "sus" },
     ]);
   });
 
   test("is drawn in as few pieces as it has kinds in a row", () => {
-    assert.deepEqual(lay([0, 0], [0, 0], "A", "", "B", "c", "d"), [
-      { at: [0, 0, 0], text: "AB|cd", settled: [true, false] },
+    assert.deepEqual(lay([0, 0], [0, 0], "A", "", "B", "c", "d", "Ef", "gh"), [
+      { at: [0, 0, 0], text: "AB|cd|Ef|gh", kinds: "sulu" },
     ]);
   });
 
@@ -40,9 +44,9 @@ describe("a draft", () => {
 
   test("goes line by line through a hole that has several", () => {
     assert.deepEqual(lay([1, 5], [3, 2], "A\n", "  b\n", "C\nD"), [
-      { at: [1, 5, LINE_LENGTH], text: "A", settled: [true] },
-      { at: [2, 0, LINE_LENGTH], text: "  b", settled: [false] },
-      { at: [3, 0, 2], text: "C| ⏎ |D", settled: [true, false, true] },
+      { at: [1, 5, LINE_LENGTH], text: "A", kinds: "s" },
+      { at: [2, 0, LINE_LENGTH], text: "  b", kinds: "u" },
+      { at: [3, 0, 2], text: "C| ⏎ |D", kinds: "sus" },
     ]);
   });
 
@@ -59,8 +63,8 @@ describe("a draft", () => {
     assert.ok(long.endsWith("😀"));
     const many = Array.from({ length: 3 * MAX_RUNS }, (_, index) => (index % 2 === 0 ? "A" : "b"));
     const [line] = lay([0, 0], [0, 0], ...many);
-    assert.equal(line?.settled.length, MAX_RUNS);
+    assert.equal(line?.kinds.length, MAX_RUNS);
     assert.equal(line.text.replaceAll("|", ""), many.join(""));
-    assert.equal(line.settled.at(-1), false);
+    assert.ok(line.kinds.endsWith("u"));
   });
 });

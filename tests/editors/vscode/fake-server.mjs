@@ -3,13 +3,16 @@
 //
 // It offers one code action, “Fill this hole”. Once that is chosen it sends whatever the trial puts into the folder
 // LACUNA_FAKE_FOLDER: the files 1.json, 2.json and so on, each {"notify": METHOD, "params"} or, as the last one, the
-// answer {"edit"}. Where the folder holds a file named `die`, it ends at once when it is started.
+// answer {"edit"} or {"error"}. Its inline completion is always the text of the file `inline`, if there is one. Where the
+// folder holds a file named `die`, it ends at once when it is started.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 
 const POLL_MS = 10;
 /** Nothing that a trial waits for takes longer. */
 const LIFE_MS = 5 * 60_000;
+/** Of the protocol: nothing was wrong with the request, and yet it could not be done. */
+const REQUEST_FAILED = -32803;
 
 const folder = process.env.LACUNA_FAKE_FOLDER;
 setTimeout(() => process.exit(1), LIFE_MS).unref();
@@ -19,12 +22,18 @@ if (existsSync(path.join(folder, "die"))) {
 
 const capabilities = {
   textDocumentSync: 2,
+  inlineCompletionProvider: {},
   codeActionProvider: { codeActionKinds: ["refactor.rewrite"], resolveProvider: true },
 };
 const answers = {
   initialize: () => ({ capabilities }),
   shutdown: () => null,
   "textDocument/codeAction": () => [{ title: "Fill this hole", kind: "refactor.rewrite", data: {} }],
+  "textDocument/inlineCompletion": ({ position }) => {
+    const file = path.join(folder, "inline");
+    const range = { start: position, end: position };
+    return existsSync(file) ? { items: [{ insertText: readFileSync(file, "utf8"), range }] } : null;
+  },
   "codeAction/resolve": async (action) => ({ ...action, edit: await play() }),
 };
 
@@ -34,9 +43,12 @@ async function play() {
     while (!existsSync(file)) {
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-    const { notify, params, edit } = JSON.parse(readFileSync(file, "utf8"));
+    const { notify, params, edit, error } = JSON.parse(readFileSync(file, "utf8"));
     if (!notify) {
       writeFileSync(path.join(folder, "done"), "");
+      if (error) {
+        throw new Error(error);
+      }
       return edit;
     }
     send({ method: notify, params });
@@ -49,7 +61,11 @@ async function receive({ id, method, params }) {
   } else if (method === "exit") {
     process.exit(0);
   } else if (id !== undefined && method) {
-    send({ id, result: (await answers[method]?.(params)) ?? null });
+    try {
+      send({ id, result: (await answers[method]?.(params)) ?? null });
+    } catch (error) {
+      send({ id, error: { code: REQUEST_FAILED, message: error.message } });
+    }
   }
 }
 

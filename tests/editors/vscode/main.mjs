@@ -1,22 +1,23 @@
-// Runs the trials: `node main.mjs [--only TEXT]`. The script `run` beside it sets up what this needs.
+// Runs the trials, measures, or takes the pictures of the extension's README: `node main.mjs [--only TEXT | --measure |
+// --screenshots]`. The script `run` beside it sets up what this needs.
 import { mkdir, rm } from "node:fs/promises";
 import * as path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { Workplace } from "./editor/workbench.mjs";
 import { Fake } from "./editor/fake.mjs";
-import { actions } from "./trials/actions.mjs";
-import { drafts } from "./trials/drafts.mjs";
-import { server } from "./trials/server.mjs";
-import { switches } from "./trials/switches.mjs";
+import { Workplace } from "./editor/workbench.mjs";
+import { measureAll } from "./measure.mjs";
+import { takePictures } from "./pictures.mjs";
+import { runTrials } from "./suite.mjs";
 import { untilAwake } from "./trials/samples.mjs";
-import { typing } from "./trials/typing.mjs";
 
 /** Whatever hangs, the whole ends by itself. */
 const TOTAL_LIMIT_MS = 8 * 60_000;
-const TRIAL_LIMIT_MS = 90_000;
+const FAREWELL_LIMIT_MS = 20_000;
 
-const { values: options } = parseArgs({ options: { only: { type: "string" } } });
+const { values: options } = parseArgs({
+  options: { only: { type: "string" }, measure: { type: "boolean" }, screenshots: { type: "boolean" } },
+});
 const setting = (name) => {
   const value = process.env[name];
   if (!value) {
@@ -39,79 +40,47 @@ const workplace = new Workplace({
   output,
 });
 
-const guard = setTimeout(() => {
-  console.error(`The trials have not ended within ${TOTAL_LIMIT_MS / 60_000} minutes.`);
-  void workplace.close().finally(() => process.exit(1));
-}, TOTAL_LIMIT_MS);
-
-const failures = [];
-let passed = 0;
 let openings = 0;
-const began = performance.now();
-try {
-  let context;
-  for (const [name, trial] of Object.entries({ ...typing, ...actions, ...switches, ...drafts, ...server })) {
-    if (options.only === undefined || name.includes(options.only)) {
-      context ??= await begin();
-      if (!(await attempt(name, trial, context))) {
-        // Whatever it has left behind is not to fail the next one, too.
-        await workplace.close();
-        context = undefined;
-      }
-    }
-  }
-} catch (error) {
-  failures.push("the editor");
-  console.error(`The editor did not come up: ${error.stack}`);
-} finally {
-  await workplace.close();
-  clearTimeout(guard);
-}
-
-if (passed === 0 && failures.length === 0) {
-  failures.push("no trial has this name");
-}
-const seconds = ((performance.now() - began) / 1000).toFixed(0);
-console.log(`${passed} of ${passed + failures.length} trials passed in ${seconds} s; screenshots are in ${output}.`);
-if (failures.length > 0) {
-  console.error(`Failed: ${failures.join("; ")}.`);
-  process.exitCode = 1;
-}
 
 /** Opens an editor, and waits until it is ready to be used. */
-async function begin() {
+async function begin(options = {}) {
   openings += 1;
   const fake = new Fake(path.join(output, `fake-${openings}`));
   await fake.reset();
   const workbench = await workplace.open(`editor-${openings}`, {
     machine: { "lacuna.path": binary },
     environment: { LACUNA_FAKE_FOLDER: fake.folder },
+    ...options,
   });
   const { editor } = workbench;
   await untilAwake(editor);
   return { editor, workbench, workplace, binary, root, fake };
 }
 
-async function attempt(name, trial, context) {
-  const start = performance.now();
-  const seconds = () => ((performance.now() - start) / 1000).toFixed(1);
-  try {
-    await limited(trial(context));
-    passed += 1;
-    console.log(`ok      ${name} (${seconds()} s)`);
-    return true;
-  } catch (error) {
-    failures.push(name);
-    console.error(`FAILED  ${name} (${seconds()} s): ${error.stack}`);
-    await context.editor.screenshot(`failed-${failures.length}`).catch(() => undefined);
-    return false;
-  }
+/** Ends at once, but for the processes that have to be ended first. */
+function giveUp(reason) {
+  console.error(reason);
+  setTimeout(() => process.exit(1), FAREWELL_LIMIT_MS);
+  void workplace.close().finally(() => process.exit(1));
 }
 
-function limited(promise) {
-  let timer;
-  const limit = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`It has not ended within ${TRIAL_LIMIT_MS / 1000} s.`)), TRIAL_LIMIT_MS);
-  });
-  return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
+const guard = setTimeout(giveUp, TOTAL_LIMIT_MS, `All of it has not ended within ${TOTAL_LIMIT_MS / 60_000} minutes.`);
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => giveUp(`Ended by ${signal}.`));
+}
+
+try {
+  if (options.measure) {
+    console.log(JSON.stringify(await measureAll(await begin()), null, 2));
+  } else if (options.screenshots) {
+    await takePictures(begin, root);
+  } else if (!(await runTrials(begin, workplace, options.only))) {
+    process.exitCode = 1;
+  }
+} catch (error) {
+  console.error(error.stack);
+  process.exitCode = 1;
+} finally {
+  await workplace.close();
+  clearTimeout(guard);
 }

@@ -30,6 +30,6 @@ export async function never(what, check, durationMs) {
   }
 }
 
-function pause(milliseconds) {
+export function pause(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -6,10 +6,11 @@ import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import * as path from "node:path";
 import { promisify } from "node:util";
-import { until } from "../wait.mjs";
+import { pause, until } from "../wait.mjs";
 import { Editor } from "./editor.mjs";
 
 const START_LIMIT_MS = 60_000;
+const CLOSE_LIMIT_MS = 5_000;
 const WINDOW = { width: 1000, height: 640 };
 
 /** What a user would have set, as far as trials depend on it. */
@@ -17,6 +18,7 @@ const SETTINGS = {
   "chat.disableAIFeatures": true,
   "workbench.startupEditor": "none",
   "workbench.tips.enabled": false,
+  "workbench.reduceMotion": "on",
   "workbench.colorTheme": "Default Dark Modern",
   "telemetry.telemetryLevel": "off",
   "update.mode": "none",
@@ -37,6 +39,9 @@ const SETTINGS = {
   "editor.suggestOnTriggerCharacters": false,
 };
 
+/** The editor has the command, but no key for it. */
+const KEYS = [{ key: "ctrl+alt+l", command: "editor.action.inlineSuggest.acceptNextLine" }];
+
 /** The folders and programs of one run. */
 export class Workplace {
   constructor({ tools, nodeFolder, chromium, extension, output }) {
@@ -56,6 +61,7 @@ export class Workplace {
     await mkdir(folder, { recursive: true });
     const settingsFile = path.join(user, "User", "settings.json");
     await writeFile(settingsFile, JSON.stringify({ ...SETTINGS, ...settings }, null, 2));
+    await writeFile(path.join(user, "User", "keybindings.json"), JSON.stringify(KEYS));
     // What is a machine's own, as the path of a program, is read from there alone.
     await writeFile(path.join(user, "Machine", "settings.json"), JSON.stringify(machine));
     for (const [file, text] of Object.entries(files)) {
@@ -154,7 +160,8 @@ export class Workbench {
 
   async close() {
     for (const editor of this.windows.splice(0)) {
-      await editor.context.close();
+      // A browser that hangs must not keep the rest from being ended; it has no way to outlive this process.
+      await Promise.race([editor.context.close(), pause(CLOSE_LIMIT_MS)]);
     }
     const ended = new Promise((resolve) => this.server.once("exit", resolve));
     if (this.server.exitCode === null && this.server.signalCode === null) {
@@ -164,7 +171,7 @@ export class Workbench {
       } catch {
         return;
       }
-      const killer = setTimeout(() => process.kill(-this.server.pid, "SIGKILL"), 5_000);
+      const killer = setTimeout(() => process.kill(-this.server.pid, "SIGKILL"), CLOSE_LIMIT_MS);
       await ended;
       clearTimeout(killer);
     }

@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { until } from "../wait.mjs";
 import { isFilled, ONE_HOLE } from "./actions.mjs";
+import { pretending } from "./pretended.mjs";
 import { newName } from "./samples.mjs";
 
 const TEXT = "fn f() -> u32 {\n    g(todo!(), 3)\n}\n";
 const RANGE = { start: { line: 1, character: 6 }, end: { line: 1, character: 13 } };
-const piece = (text, settled) => ({ text, settled, certainty: settled ? 1 : 0.4 });
+const piece = (text, certainty) => ({ text, settled: certainty === 1, certainty });
 
 /** Has the pretended server begin a fill, with a first step drawn. */
 async function begin({ editor, fake }) {
@@ -23,25 +24,9 @@ async function begin({ editor, fake }) {
     notify: "lacuna/draft",
     params: { uri, version: 1, id: 7, step, limit: 9, done: false, holes: [{ range: RANGE, pieces }], ...changes },
   });
-  await fake.say(step(1, [piece("first", true), piece("(rest", false), piece(") +", true), piece("\n    1", false)]));
+  await fake.say(step(1, [piece("first", 1), piece("(rest", 0.4), piece(") ", 1), piece("+", 0.8), piece("\n    1", 0.2)]));
   await until("the draft is drawn", async () => (await editor.drawn()).length > 0);
   return { name, uri, step };
-}
-
-/** Runs a trial with the pretended server, and goes back to the real one. */
-function pretending(trial) {
-  return async (context) => {
-    const { editor, workbench, fake, binary } = context;
-    await fake.reset();
-    await workbench.setMachine({ "lacuna.path": fake.file });
-    try {
-      await editor.untilStatus("Pretending.");
-      await trial(context);
-    } finally {
-      await workbench.setMachine({ "lacuna.path": binary });
-    }
-    await editor.untilStatus("Ready");
-  };
 }
 
 export const drafts = {
@@ -51,16 +36,14 @@ export const drafts = {
     const drawn = await editor.drawn();
     assert.deepEqual(
       drawn.map(({ text }) => text),
-      ["first", "(rest", ") +", " ⏎ 1"],
+      ["first", "(rest", ") ", "+", " ⏎ 1"],
     );
-    const [settled, uncertain] = drawn.map(({ color }) => color);
-    assert.notEqual(settled, uncertain);
-    assert.deepEqual(
-      drawn.map(({ color }) => color),
-      [settled, uncertain, settled, uncertain],
-    );
+    const colors = drawn.map(({ color }) => color);
+    const [settled, uncertain, , likely] = colors;
+    assert.equal(new Set(colors).size, 3, `three kinds have three colours: ${colors.join("; ")}`);
+    assert.deepEqual(colors, [settled, uncertain, settled, likely, uncertain]);
     await editor.screenshot("draft");
-    await fake.say(step(2, [piece("first(2) + 1", true)]));
+    await fake.say(step(2, [piece("first(2) + 1", 1)]));
     await until("the next step is drawn", async () => (await editor.drawn()).map(({ text }) => text).join("|") === "first(2) + 1");
     await fake.say(step(0, [], { done: true, holes: [] }));
     await until("the draft is gone", async () => (await editor.drawn()).length === 0);
@@ -76,7 +59,7 @@ export const drafts = {
     await editor.type("x");
     await until("the draft is gone", async () => (await editor.drawn()).length === 0);
     // A step that comes late is one of another version.
-    await fake.say(step(2, [piece("late", true)]));
+    await fake.say(step(2, [piece("late", 1)]));
     await fake.say(step(0, [], { done: true, holes: [] }));
     await fake.say({ edit: null });
     await until("all that was said has been heard", () => fake.isDone());
@@ -97,6 +80,17 @@ export const drafts = {
     const { name } = await begin(context);
     await editor.closeFile();
     await editor.open(name);
+    assert.deepEqual(await editor.drawn(), []);
+  }),
+
+  "says why a hole could not be filled": pretending(async (context) => {
+    const { editor, fake } = context;
+    const { name, step } = await begin(context);
+    await fake.say(step(0, [], { done: true, holes: [] }));
+    await fake.say({ error: "nothing fits here" });
+    await editor.untilNotified("Fill this hole: nothing fits here.");
+    await editor.dismissNotifications();
+    await editor.saves(name, TEXT);
     assert.deepEqual(await editor.drawn(), []);
   }),
 
