@@ -53,6 +53,12 @@ const LINE: Weights =
 const BLOCK: Weights =
     Weights { bias: -9.062, before: 1.264, behind: 1.415, places: 1.221, distance: 0.159, length: -0.726 };
 
+/// The same where nothing stands behind the hole, as at the end of a file that is being written.
+const LINE_AT_END: Weights =
+    Weights { bias: -5.309, before: 1.913, behind: 0.0, places: 0.745, distance: 0.004, length: -0.738 };
+const BLOCK_AT_END: Weights =
+    Weights { bias: -6.385, before: 1.444, behind: 0.0, places: 0.571, distance: 0.029, length: -0.396 };
+
 /// A text that stands elsewhere in the document and may be what is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Continuation {
@@ -84,6 +90,8 @@ struct Place<'a> {
 pub(crate) fn continuations(prefix: &str, suffix: &str, extent: Extent) -> Vec<Continuation> {
     let prefix = &prefix[prefix.ceil_char_boundary(prefix.len().saturating_sub(SEARCHED_BYTES))..];
     let suffix = &suffix[..suffix.floor_char_boundary(SEARCHED_BYTES)];
+    let is_at_end = suffix.trim().is_empty();
+    let suffix = if is_at_end { "" } else { suffix };
     let mut found: HashMap<&str, Evidence> = HashMap::new();
     let is_closed = Brackets::of(&[prefix, suffix]).are_closed();
     for place in places(prefix, suffix) {
@@ -96,9 +104,11 @@ pub(crate) fn continuations(prefix: &str, suffix: &str, extent: Extent) -> Vec<C
             distance: if evidence.places == 0 { place.distance } else { evidence.distance.min(place.distance) },
         };
     }
-    let weights = match extent {
-        Extent::Line => LINE,
-        Extent::Block => BLOCK,
+    let weights = match (extent, is_at_end) {
+        (Extent::Line, false) => LINE,
+        (Extent::Line, true) => LINE_AT_END,
+        (Extent::Block, false) => BLOCK,
+        (Extent::Block, true) => BLOCK_AT_END,
     };
     let mut scored: Vec<(f64, &str)> =
         found.into_iter().map(|(text, evidence)| (weights.score(text, evidence).exp(), text)).collect();
