@@ -146,6 +146,8 @@ function Child:describe()
     local client = vim.lsp.get_clients({ name = 'lacuna' })[1]
     local silence
     if client and not client:is_stopped() then
+      -- What the server says besides would wait for a key where it does not fit on a line.
+      client.handlers['window/showMessage'] = function() end
       local params = { command = 'lacuna.status', arguments = { vim.uri_from_bufnr(0) } }
       silence = client:request_sync('workspace/executeCommand', params, 1000, 0)
     end

@@ -1,7 +1,9 @@
 --- The configuration files of the users in the trials.
 local M = {}
 
+-- The trials are about what is done with an answer, however unsure of it the embedded model is.
 local keys = [[
+  settings = { inlineCompletion = { minConfidence = 0 } },
   keys = {
     accept = '<Tab>', accept_word = '<M-w>', accept_line = '<M-l>',
     next = '<M-n>', previous = '<M-p>', dismiss = '<M-d>', complete = '<M-c>',

@@ -46,7 +46,7 @@ return {
     name = 'the mapping in the help, made of the function accept',
     run = function(start, path)
       local child = user.open(start, path, 'a.py', samples.python, {
-        options = '',
+        options = 'settings = { inlineCompletion = { minConfidence = 0 } },',
         after = [[
           vim.keymap.set('i', '<C-l>', function()
             return require('lacuna').accept() and '' or '<Tab>'

@@ -30,10 +30,11 @@ end
 
 return {
   {
-    name = 'vim.lsp.enable alone, with the program on the PATH',
+    name = 'vim.lsp.config and vim.lsp.enable alone, with the program on the PATH',
     run = function(start)
       local child = start({
-        init = "vim.lsp.enable('lacuna')\nvim.keymap.set('i', '<Tab>', function()"
+        init = "vim.lsp.config('lacuna', { settings = { lacuna = { inlineCompletion = { minConfidence = 0 } } } })"
+          .. "\nvim.lsp.enable('lacuna')\nvim.keymap.set('i', '<Tab>', function()"
           .. " return require('lacuna').accept() and '' or '<Tab>' end, { expr = true })",
         programs = { lacuna = vim.env.LACUNA_BINARY },
         files = { ['a.py'] = samples.python },
