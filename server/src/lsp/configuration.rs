@@ -41,9 +41,9 @@ pub(crate) async fn pull(backend: &Backend) {
     }
 }
 
-/// Tells the user what is wrong with the settings.
+/// Tells the user what is wrong with the settings, once: the same ones may come several times in several ways.
 pub(crate) async fn tell(backend: &Backend, problems: Vec<String>) {
-    if problems.is_empty() {
+    if !backend.session().is_news(&problems) || problems.is_empty() {
         return;
     }
     for problem in &problems {

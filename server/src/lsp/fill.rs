@@ -75,7 +75,7 @@ pub(crate) fn fill(
         let fill = first_lines(fill, max_lines);
         let processed = postprocess::process_with(fill, Some(candidate.confidence), &around, &options);
         if let Some(rejected) = processed.rejected {
-            filled.silence.get_or_insert(rejected.reason);
+            filled.silence.get_or_insert_with(|| clause_of(&rejected.reason));
         } else if !filled.fills.contains(&processed.text) {
             // Two fills may have become one.
             filled.fills.push(processed.text);
@@ -112,6 +112,13 @@ pub(crate) fn failed(message: String) -> jsonrpc::Error {
     /// `RequestFailed` of the protocol.
     const REQUEST_FAILED: i64 = -32803;
     jsonrpc::Error { code: jsonrpc::ErrorCode::ServerError(REQUEST_FAILED), message: message.into(), data: None }
+}
+
+/// A sentence as a part of another.
+fn clause_of(sentence: &str) -> String {
+    let sentence = sentence.strip_suffix('.').unwrap_or(sentence);
+    let mut characters = sentence.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(crate) struct Session {
     exclusion: Exclusion,
     documents: HashMap<Uri, Entry>,
     next_request_id: u64,
+    /// What the user was told last of what is wrong with the settings.
+    told: Vec<String>,
 }
 
 /// A document that will not change any more.
@@ -81,6 +83,7 @@ impl Default for Session {
             exclusion,
             documents: HashMap::new(),
             next_request_id: 0,
+            told: Vec::new(),
         }
     }
 }
@@ -100,6 +103,13 @@ impl Session {
         }
         self.forget_answers();
         problems.iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether these problems with the settings are others than the last ones.
+    pub(crate) fn is_news(&mut self, problems: &[String]) -> bool {
+        let is_news = self.told != problems;
+        problems.clone_into(&mut self.told);
+        is_news
     }
 
     pub(crate) fn set_roots(&mut self, roots: Vec<PathBuf>) {
