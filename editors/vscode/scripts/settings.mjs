@@ -57,6 +57,10 @@ function setting(key, { description, oneOf, ...property }) {
   const result = { ...property, markdownDescription: description };
   // The editor knows no such formats of numbers.
   delete result.format;
+  if (typeof result.default === "number") {
+    // The server computes with fewer digits than the schema has.
+    result.default = Number(result.default.toPrecision(6));
+  }
   if (oneOf) {
     result.type = "string";
     result.enum = oneOf.map((choice) => choice.const);

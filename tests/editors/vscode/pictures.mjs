@@ -1,6 +1,7 @@
 // The pictures of the extension's README: what the real server does in the real editor.
 import { copyFile } from "node:fs/promises";
 import * as path from "node:path";
+import { chooseFill } from "./trials/holes.mjs";
 import { until } from "./wait.mjs";
 
 /** Nothing around the text that has no part in it. */
@@ -52,10 +53,7 @@ async function denoising(editor, name) {
   const isMixed = async () => new Set((await editor.drawn()).map(({ color }) => color)).size > 1;
   for (let attempt = 1; attempt <= PICTURES_AT_MOST; attempt += 1) {
     await editor.goTo(24, 12);
-    await editor.press("Control+.");
-    const entry = editor.page.locator(".action-widget .monaco-list-row", { hasText: "Fill this hole" });
-    await entry.waitFor();
-    await entry.click();
+    await chooseFill(editor);
     const wasMixed = await until("the hole is drawn with text of several kinds", isMixed, 2_000).catch(() => false);
     if (wasMixed) {
       await editor.screenshot(name);

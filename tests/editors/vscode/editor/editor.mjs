@@ -111,14 +111,13 @@ export class Editor {
     }
   }
 
-  /** Saves a document that has no file yet. */
-  async saveAs(name) {
+  /** Saves a document that has no file yet under the name that the editor proposes, which is its first line. */
+  async saveAs(firstLine) {
     await this.page.keyboard.press("Control+S");
     const input = this.page.locator(".quick-input-widget input");
-    await input.waitFor();
-    await input.fill(this.file(name));
+    await until("the editor proposes a name", async () => (await input.inputValue()).endsWith(`/${firstLine}`));
     await this.page.keyboard.press("Enter");
-    await this.untilActive(name);
+    await this.untilActive(firstLine);
   }
 
   /** Renames the file that is shown. */
@@ -173,24 +172,25 @@ export class Editor {
     return runs.map(({ text, color }) => ({ text: text.replaceAll("\u00a0", " "), color }));
   }
 
-  /** In how many of the frames that were painted while something was done there was a drawing. */
-  async watchDrawn(act) {
-    await this.page.evaluate(() => {
-      globalThis.framesDrawn = 0;
+  /** Begins to look at every frame for a drawing. */
+  watchDrawings() {
+    return this.page.evaluate(() => {
+      globalThis.hasDrawn = false;
       const look = () => {
-        const drawn = [...document.querySelectorAll('.view-lines [class*="ced-"]')].some((span) =>
+        globalThis.hasDrawn = [...document.querySelectorAll('.view-lines [class*="ced-"]')].some((span) =>
           /^".+"$/.test(getComputedStyle(span, "::before").content),
         );
-        globalThis.framesDrawn += drawn ? 1 : 0;
-        globalThis.frameRequest = requestAnimationFrame(look);
+        if (!globalThis.hasDrawn) {
+          requestAnimationFrame(look);
+        }
       };
       look();
     });
-    await act();
-    return this.page.evaluate(() => {
-      cancelAnimationFrame(globalThis.frameRequest);
-      return globalThis.framesDrawn;
-    });
+  }
+
+  /** Whether there was a drawing in any frame since then. */
+  hasDrawn() {
+    return this.page.evaluate(() => globalThis.hasDrawn);
   }
 
   /** The ghost text that is shown, or undefined. */

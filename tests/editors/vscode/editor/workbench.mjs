@@ -34,6 +34,8 @@ const SETTINGS = {
   "workbench.secondarySideBar.defaultVisibility": "hidden",
   "workbench.layoutControl.enabled": false,
   "window.commandCenter": false,
+  // However unsure the model is: trials are about what becomes of what it says.
+  "lacuna.inlineCompletion.minConfidence": 0,
   // Menus of words would come between typing and ghost text; the trial about menus switches them on.
   "editor.quickSuggestions": { other: "off", comments: "off", strings: "off" },
   "editor.suggestOnTriggerCharacters": false,

@@ -2,40 +2,26 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
+import { fillUntilFilled, ONE_HOLE, TWO_HOLES } from "./holes.mjs";
 import { newName } from "./samples.mjs";
-
-/** Holes that are expressions: the model has something for these that fits. */
-export const ONE_HOLE = "fn f(a: u32) -> u32 {\n    let b = todo!();\n    a + b\n}\n";
-const TWO_HOLES = "fn f() -> u32 {\n    let a: u32 = todo!();\n    let b: u32 = todo!();\n    a + b\n}\n";
-
-/** Whether a text is another one with something else in place of each hole. */
-export function isFilled(text, holes) {
-  const parts = holes.split("todo!()").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return !text.includes("todo!()") && new RegExp(`^${parts.join("[^]+")}$`).test(text);
-}
 
 export const actions = {
   "fills a hole through the light bulb": async ({ editor }) => {
-    const name = newName("rs");
-    await editor.openNew(name, ONE_HOLE);
-    await editor.goTo(2, 16);
-    await editor.page.locator(".codicon-gutter-lightbulb, .lightBulbWidget").first().click();
-    const entry = editor.page.locator(".action-widget .monaco-list-row", { hasText: "Fill this hole" });
-    await entry.waitFor();
-    await editor.screenshot("light-bulb");
-    await entry.click();
-    await editor.untilSaves(name, (text) => isFilled(text, ONE_HOLE));
+    const { name, text } = await fillUntilFilled(editor, ONE_HOLE, async () => {
+      await editor.page.locator(".codicon-gutter-lightbulb, .lightBulbWidget").first().click();
+      const entry = editor.page.locator(".action-widget .monaco-list-row", { hasText: "Fill this hole" });
+      await entry.waitFor();
+      await editor.screenshot("light-bulb");
+      await entry.click();
+    });
     await editor.press("Control+Z");
-    await editor.saves(name, ONE_HOLE);
+    await editor.saves(name, text);
   },
 
   "fills all holes of a file": async ({ editor }) => {
-    const name = newName("rs");
-    await editor.openNew(name, TWO_HOLES);
-    await editor.run("Lacuna: Fill all holes");
-    await editor.untilSaves(name, (text) => isFilled(text, TWO_HOLES));
+    const { name, text } = await fillUntilFilled(editor, TWO_HOLES, () => editor.run("Lacuna: Fill all holes"));
     await editor.press("Control+Z");
-    await editor.saves(name, TWO_HOLES);
+    await editor.saves(name, text);
   },
 
   "says so where there is no hole": async ({ editor }) => {

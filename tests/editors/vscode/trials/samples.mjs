@@ -12,8 +12,13 @@ const BEGINNINGS = [
   { extension: "py", text: "import os\n", typed: "import ", closers: "" },
   { extension: "rs", text: "fn f() {\n    let x = 1;\n    ", typed: "let y = ", closers: "" },
   { extension: "py", text: "for x in range(3):\n    print(x)\n", typed: "for y in ", closers: "" },
-  { extension: "txt", text: "apples and pears\napples and pears\n", typed: "apples ", closers: "" },
+  { extension: "txt", text: "self.a = a\nself.b = b\n", typed: "self.c = ", closers: "" },
+  { extension: "txt", text: "Dear all,\n\n", typed: "please find ", closers: "" },
+  { extension: "txt", text: "apples and pears\n", typed: "apples ", closers: "" },
 ];
+
+/** Those that are the same in a document without a language. */
+export const PLAIN = BEGINNINGS.filter(({ extension }) => extension === "txt");
 
 const ANSWER_LIMIT_MS = 10_000;
 
@@ -29,8 +34,8 @@ export function newName(extension) {
  * Types beginnings, each into a new file, until there is ghost text that `isUsable`. Gives the file's name, the text
  * before and after the caret, and the ghost text.
  */
-export async function typeUntilGhost(editor, isUsable = () => true) {
-  for (const { extension, text, typed, closers } of BEGINNINGS) {
+export async function typeUntilGhost(editor, isUsable = () => true, beginnings = BEGINNINGS) {
+  for (const { extension, text, typed, closers } of beginnings) {
     const name = newName(extension);
     await editor.openNew(name, text);
     await editor.type(typed);
@@ -64,6 +69,19 @@ export async function untilAwake(editor) {
   });
   await editor.saves(name, "");
   await editor.closeFile();
+}
+
+/** The same in a document that has no file yet, and is empty. The name is its first line. */
+export async function typeUntitledUntilGhost(editor) {
+  for (const { text, typed } of PLAIN) {
+    await editor.type(text + typed);
+    const ghost = await answer(editor);
+    if (ghost !== undefined) {
+      return { name: text.split("\n")[0], before: text + typed, ghost };
+    }
+    await editor.press("Control+A", "Delete");
+  }
+  throw new Error("The model has had no completion of plain text; the trial needs other beginnings.");
 }
 
 /** The ghost text, or undefined where the server says that there is none. */

@@ -1,6 +1,6 @@
 // Switching off and on, and what the status bar says.
 import assert from "node:assert/strict";
-import { newName, typeUntilGhost } from "./samples.mjs";
+import { newName, PLAIN, typeUntilGhost } from "./samples.mjs";
 
 /** Longer than an answer takes. */
 const QUIET_MS = 1_500;
@@ -29,12 +29,8 @@ export const switches = {
     await typeAgain(editor, before);
     await editor.noGhost("ghost text while its language is switched off", QUIET_MS);
     await editor.saves(name, before + after);
-    const other = newName("txt");
-    await editor.openNew(other, "apples and pears\napples and pears\n");
-    await editor.untilStatus("Ready");
-    await editor.type("apples ");
-    await editor.untilGhost("there is ghost text in another language");
-    await editor.saves(other, "apples and pears\napples and pears\napples ");
+    const other = await typeUntilGhost(editor, () => true, PLAIN);
+    await editor.saves(other.name, other.before);
     await editor.open(name);
     await editor.run("Lacuna: Toggle for this language");
     await editor.untilStatus("Ready");

@@ -1,7 +1,7 @@
 // Ghost text, and what can be done with it by the editor's own keys.
 import assert from "node:assert/strict";
 import { never, until } from "../wait.mjs";
-import { newName, typeUntilGhost } from "./samples.mjs";
+import { newName, typeUntilGhost, typeUntitledUntilGhost } from "./samples.mjs";
 
 const hasWords = (ghost) => /\w[^\w]+\w/.test(ghost);
 
@@ -156,11 +156,8 @@ export const typing = {
   "works in a document without a file": async ({ editor }) => {
     await editor.run("File: New Untitled Text File");
     await editor.untilActive("Untitled-1");
-    const before = "apples and pears\napples and pears\napples ";
-    await editor.type(before);
-    const ghost = await editor.untilGhost();
+    const { name, before, ghost } = await typeUntitledUntilGhost(editor);
     await editor.press("Tab");
-    const name = newName("txt");
     await editor.saveAs(name);
     await editor.saves(name, before + ghost);
   },
