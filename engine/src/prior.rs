@@ -86,7 +86,7 @@ struct Place<'a> {
 
 /// The texts that may fill a hole between `prefix` and `suffix`, whose lines end in `\n`: the likeliest first, and
 /// together with a probability of less than one. None of them is blank, and where all brackets around the hole are
-/// closed, so are theirs.
+/// closed, none of them closes one that it does not open.
 pub(crate) fn continuations(prefix: &str, suffix: &str, extent: Extent) -> Vec<Continuation> {
     let prefix = &prefix[prefix.ceil_char_boundary(prefix.len().saturating_sub(SEARCHED_BYTES))..];
     let suffix = &suffix[..suffix.floor_char_boundary(SEARCHED_BYTES)];
@@ -165,7 +165,8 @@ fn places<'a>(prefix: &'a str, suffix: &'a str) -> Vec<Place<'a>> {
 }
 
 /// Where a text that may fill a hole ends, and how many bytes behind it agree with those behind the hole: at the end of a
-/// line, or elsewhere in it if they do. With `is_closed`, only where its brackets are closed.
+/// line, or elsewhere in it if they do. With `is_closed`, only where its brackets are closed, but for those that a line
+/// opens at its end for the lines to come.
 fn end(text: &str, suffix: &str, extent: Extent, is_closed: bool) -> Option<(usize, usize)> {
     let ends_line = suffix.is_empty() || suffix.starts_with('\n');
     let limit = text.len().min(CONTINUATION_MAX_BYTES);
@@ -180,7 +181,8 @@ fn end(text: &str, suffix: &str, extent: Extent, is_closed: bool) -> Option<(usi
             continue;
         }
         let is_line_end = text[at..].starts_with('\n');
-        let may_stand = !is_closed || brackets.are_closed();
+        let opens_at_end = extent == Extent::Line && ends_line && brackets.are_in_turn();
+        let may_stand = !is_closed || brackets.are_closed() || opens_at_end;
         if may_stand && (is_line_end || at == text.len() || extent == Extent::Line) {
             let behind = agreement(text.as_bytes()[at..].iter(), suffix.as_bytes().iter());
             let may_end = (is_line_end && ends_line)

@@ -24,8 +24,13 @@ impl Brackets {
         }
     }
 
+    /// Whether none was closed that was not open.
+    pub(super) fn are_in_turn(&self) -> bool {
+        !self.is_broken
+    }
+
     /// Whether every bracket was closed in its turn.
     pub(super) fn are_closed(&self) -> bool {
-        self.open.is_empty() && !self.is_broken
+        self.open.is_empty() && self.are_in_turn()
     }
 }
