@@ -75,10 +75,17 @@ export class Server implements vscode.Disposable {
   /** Has the server carry out one of its commands on a document. */
   async execute(command: string, document: vscode.TextDocument): Promise<void> {
     const client = this.#client();
-    await client.sendRequest(ExecuteCommandRequest.type, {
-      command,
-      arguments: [client.code2ProtocolConverter.asUri(document.uri)],
-    });
+    try {
+      await client.sendRequest(ExecuteCommandRequest.type, {
+        command,
+        arguments: [client.code2ProtocolConverter.asUri(document.uri)],
+      });
+    } catch (error) {
+      // What a client says of a connection that is gone is for its developers.
+      throw this.#connection?.client === client && client.state === State.Running
+        ? error
+        : new Error("the server ended before it was done; nothing was changed");
+    }
   }
 
   /** How things stand, and why the last completion in a document did not come. */
