@@ -44,7 +44,7 @@ export const drafts = {
     await until("the next step is drawn", async () => (await editor.drawn()).map(({ text }) => text).join("|") === "first(2) + 1");
     await fake.say(step(0, [], { done: true, holes: [] }));
     await until("the draft is gone", async () => (await editor.drawn()).length === 0);
-    assert.equal(await editor.line(2), "    g(todo!(), 3)", "nothing of the hole is hidden any more");
+    await until("nothing of the hole is hidden any more", async () => (await editor.line(2)) === "    g(todo!(), 3)");
     await fake.say({ edit: { changes: { [uri]: [{ range: RANGE, newText: "first(2) + 1" }] } } });
     await editor.untilSaves(name, (text) => text === TEXT.replace("todo!()", "first(2) + 1"));
   }),
