@@ -228,3 +228,22 @@ fn unusual_documents_are_filled_too() {
         }
     }
 }
+
+#[test]
+fn a_placeholder_is_not_filled_with_another_one() {
+    let text = "fn a() -> u32 {\n    todo!()\n}\n\nfn b() -> u32 {\n    todo!()\n}\n\nfn c() -> u32 {\n    0\n}\n";
+    let at = text.rfind("todo!()").unwrap();
+    let hole = Hole::new(at..at + 7, Extent::Block);
+    let request =
+        InfillRequest { text: text.to_owned(), language: Language::Rust, holes: vec![hole], seed: 0, candidates: 1 };
+    assert_eq!(fill(&open(None), &request).candidates[0].fills, ["0"]);
+}
+
+/// What the embedded model's context prior is for.
+#[test]
+fn what_the_document_repeats_is_filled_in_surely() {
+    let text = "def first(values):\n    total = 0\n    for value in values:\n        total += value\n    return total\n\n\ndef second(values):\n    total = 0\n    for $0\n";
+    let filled = fill(&open(None), &request(text, Language::Python, Extent::Line));
+    assert_eq!(filled.candidates[0].fills, ["value in values:"]);
+    assert!(filled.candidates[0].confidence > 0.3, "{}", filled.candidates[0].confidence);
+}

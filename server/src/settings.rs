@@ -74,7 +74,7 @@ pub struct InlineCompletionSettings {
     /// How sure of it the model must be for a completion to come by itself: from 0, which shows whatever passes the
     /// other checks, to 1, which shows hardly anything. Asked for, it comes however unsure the model is.
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub min_confidence: f32,
+    pub min_confidence: f64,
     /// Whether the next completion is computed as soon as one has been accepted.
     pub prefetch: bool,
     /// How many lines a completion may have.

@@ -106,7 +106,12 @@ impl<B: Backend> Engine<B> {
         let of_hole = |hole: &SizedHole| {
             let prefix = prompt::normalise(&text[..hole.byte_range.start]);
             let suffix = prompt::normalise(&text[hole.byte_range.end..]);
-            Some(continuations(&prefix, &suffix, if hole.set == LINE_SET { Extent::Line } else { Extent::Block }))
+            let replaced = text[hole.byte_range.clone()].trim();
+            let extent = if hole.set == LINE_SET { Extent::Line } else { Extent::Block };
+            let mut found = continuations(&prefix, &suffix, extent);
+            // Whoever replaces a placeholder does not want another one.
+            found.retain(|continuation| replaced.is_empty() || !continuation.text.contains(replaced));
+            Some(found)
         };
         holes[..count].iter().map(of_hole).collect()
     }

@@ -61,7 +61,7 @@ impl CaretRequest {
             max_lines: Some(settings.max_lines as usize),
             options: postprocess::Options {
                 // Whoever asks wants to see what there is.
-                min_confidence: if is_invoked { 0.0 } else { settings.min_confidence },
+                min_confidence: if is_invoked { 0.0 } else { settings.min_confidence as f32 },
                 ..Default::default()
             },
         };
