@@ -30,7 +30,8 @@ const PLACES_MAX: usize = 24;
 const CONTINUATION_MAX_BYTES: usize = 240;
 /// Nor more line ends.
 const CONTINUATION_MAX_LINES: usize = 6;
-/// A continuation that does not end with its line ends where so many bytes agree with those behind the hole.
+/// A continuation that does not end with its line ends where so many bytes agree with those behind the hole, or all of
+/// them if they are fewer.
 const END_MIN_BYTES: usize = 2;
 
 /// By how much more than their shares of it the likelier continuations vote.
@@ -186,7 +187,7 @@ fn end(text: &str, suffix: &str, extent: Extent, is_closed: bool) -> Option<(usi
         if may_stand && (is_line_end || at == text.len() || extent == Extent::Line) {
             let behind = agreement(text.as_bytes()[at..].iter(), suffix.as_bytes().iter());
             let may_end = (is_line_end && ends_line)
-                || behind >= END_MIN_BYTES
+                || (behind >= END_MIN_BYTES.min(suffix.len()) && behind > 0)
                 || (extent == Extent::Line && is_line_end && best.is_none());
             if may_end && best.is_none_or(|(_, most)| behind > most) {
                 best = Some((at, behind));

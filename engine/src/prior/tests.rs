@@ -37,6 +37,7 @@ fn what_is_closed_stays_closed() {
     let before = "fn a() {\n    {\n        one();\n    }\n}\n\nfn b() {\n    {\n";
     assert_eq!(texts(before, "\n    }\n}\n", Extent::Block)[0], "        one();");
     assert_eq!(texts("call(a(1));\ncall(", ");\n", Extent::Line), ["a(1)"]);
+    assert_eq!(texts("call(a(1));\ncall(", ")", Extent::Line)[0], "a(1)");
     // A line may begin what other lines end.
     assert_eq!(texts("for a in b {\n}\nfor a ", "\n", Extent::Line)[0], "in b {");
     // Here something is to be closed.

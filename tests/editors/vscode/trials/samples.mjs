@@ -4,6 +4,24 @@ import { until } from "../wait.mjs";
 
 /** What the file has at first, what is typed, and what the editor itself puts after the caret. */
 const BEGINNINGS = [
+  {
+    extension: "py",
+    text: "def first(values):\n    total = 0\n    for value in values:\n        total += value\n    return total\n\n\ndef second(values):\n    total = 0\n    ",
+    typed: "for ",
+    closers: "",
+  },
+  {
+    extension: "py",
+    text: "def area(shape):\n    print(shape.width, shape.height)\n    print(shape.width, shape.depth)\n    ",
+    typed: "print(",
+    closers: ")",
+  },
+  {
+    extension: "txt",
+    text: "Dear all,\n\nplease find the minutes of our meeting below.\n\nDear all,\n\n",
+    typed: "please find ",
+    closers: "",
+  },
   { extension: "py", text: "class A:\n    ", typed: "def __init__(", closers: ")" },
   { extension: "rs", text: "fn main() {\n    ", typed: "let x = vec![1, 2, 3", closers: "]" },
   { extension: "py", text: "self.a = a\nself.b = b\n", typed: "self.c = ", closers: "" },
