@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! What a person got wrong is one line on standard error and a status other than 0. No file is ever written but the
-//! one that `forward` is told to write, and those that `format` is told to write back.
+//! ones that `forward` and `eval` are told to write, and those that `format` is told to write back.
 
 mod bench;
 mod doctor;
