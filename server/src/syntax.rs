@@ -5,6 +5,7 @@
 
 mod block;
 mod caret;
+mod errors;
 mod hole;
 mod language;
 pub(crate) mod lines;
@@ -18,6 +19,7 @@ pub use language::{language_of, language_of_id, parse};
 pub use placeholders::{Placeholder, find_placeholders};
 pub use tree::SyntaxTree;
 
+pub(crate) use errors::errors;
 pub(crate) use language::grammar;
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tree_sitter::{InputEdit, ParseOptions, Parser, Point, Tree};
 
 use super::Surroundings;
-use crate::syntax::grammar;
 use crate::syntax::lines::lines;
+use crate::syntax::{errors, grammar};
 
 /// A fill whose check takes longer than this is left alone.
 const BUDGET: Duration = Duration::from_millis(60);
@@ -59,24 +59,6 @@ fn parse(parser: &mut Parser, text: &str, old: Option<&Tree>, deadline: Instant)
     let options = ParseOptions::new().progress_callback(&mut out_of_time);
     let mut read = |byte: usize, _| text.as_bytes().get(byte..).unwrap_or_default();
     parser.parse_with_options(&mut read, old, Some(options))
-}
-
-/// How many nodes stand for an error or for something missing.
-fn errors(tree: &Tree) -> usize {
-    let mut count = 0;
-    let mut cursor = tree.walk();
-    loop {
-        let node = cursor.node();
-        count += usize::from(node.is_error() || node.is_missing());
-        if node.has_error() && cursor.goto_first_child() {
-            continue;
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                return count;
-            }
-        }
-    }
 }
 
 fn end_of(start: Point, text: &str) -> Point {

@@ -1,7 +1,7 @@
 use serde::Serialize;
 
 use super::task::Task;
-use crate::syntax::parse;
+use crate::syntax::{errors, parse};
 
 /// What came of a task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,24 +66,11 @@ impl Score {
 /// Whether the text with this completion has no more errors than with the solution; tasks are cut out of files, so that
 /// even that may have some. `None` where there is no grammar.
 fn is_valid(task: &Task, completion: &str) -> Option<bool> {
-    let errors = |fill: &str| {
+    let errors_with = |fill: &str| {
         let tree = parse(&[&task.before, fill, &task.after].concat(), task.language())?;
-        let mut cursor = tree.walk();
-        let mut count = 0_usize;
-        loop {
-            let node = cursor.node();
-            count += usize::from(node.is_error() || node.is_missing());
-            if node.has_error() && cursor.goto_first_child() {
-                continue;
-            }
-            while !cursor.goto_next_sibling() {
-                if !cursor.goto_parent() {
-                    return Some(count);
-                }
-            }
-        }
+        Some(errors(&tree))
     };
-    Some(errors(completion)? <= errors(&task.solution)?)
+    Some(errors_with(completion)? <= errors_with(&task.solution)?)
 }
 
 impl Summary {
