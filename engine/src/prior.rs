@@ -13,12 +13,14 @@ mod copier;
 mod votes;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use brackets::Brackets;
 pub use copier::Copier;
 pub(crate) use votes::{AcceptedRow, Votes};
 
 use crate::infiller::Extent;
+use crate::prompt::normalise;
 
 /// Text on each side of the hole that is searched.
 const SEARCHED_BYTES: usize = 128 << 10;
@@ -85,10 +87,15 @@ struct Place<'a> {
     distance: usize,
 }
 
+/// The texts that may fill a hole of a text with any line ends; see [`continuations`].
+pub(crate) fn continuations_at(text: &str, hole: Range<usize>, extent: Extent) -> Vec<Continuation> {
+    continuations(&normalise(&text[..hole.start]), &normalise(&text[hole.end..]), extent)
+}
+
 /// The texts that may fill a hole between `prefix` and `suffix`, whose lines end in `\n`: the likeliest first, and
 /// together with a probability of less than one. None of them is blank, and where all brackets around the hole are
 /// closed, none of them closes one that it does not open.
-pub(crate) fn continuations(prefix: &str, suffix: &str, extent: Extent) -> Vec<Continuation> {
+fn continuations(prefix: &str, suffix: &str, extent: Extent) -> Vec<Continuation> {
     let prefix = &prefix[prefix.ceil_char_boundary(prefix.len().saturating_sub(SEARCHED_BYTES))..];
     let suffix = &suffix[..suffix.floor_char_boundary(SEARCHED_BYTES)];
     let is_at_end = suffix.trim().is_empty();

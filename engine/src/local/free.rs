@@ -8,7 +8,7 @@ use crate::backend::Backend;
 use crate::canvas::Canvas;
 use crate::denoiser::{CanvasJob, Run, StepReport};
 use crate::philox::Place;
-use crate::prior::{Continuation, Votes, continuations, weights};
+use crate::prior::{Continuation, Votes, continuations_at, weights};
 use crate::prompt::{self, LINE_SET, Layout, LineEnd, Passage, SizedHole};
 use crate::{Cancel, Error, Extent, Piece, Step};
 
@@ -104,11 +104,9 @@ impl<B: Backend> Engine<B> {
         }
         let Passage { text, holes, .. } = *passage;
         let of_hole = |hole: &SizedHole| {
-            let prefix = prompt::normalise(&text[..hole.byte_range.start]);
-            let suffix = prompt::normalise(&text[hole.byte_range.end..]);
             let replaced = text[hole.byte_range.clone()].trim();
             let extent = if hole.set == LINE_SET { Extent::Line } else { Extent::Block };
-            let mut found = continuations(&prefix, &suffix, extent);
+            let mut found = continuations_at(text, hole.byte_range.clone(), extent);
             // Whoever replaces a placeholder does not want another one.
             found.retain(|continuation| replaced.is_empty() || !continuation.text.contains(replaced));
             Some(found)

@@ -1,8 +1,8 @@
 use std::time::Instant;
 
-use super::continuations;
+use super::continuations_at;
 use crate::infiller::check::check;
-use crate::prompt::{LineEnd, normalise};
+use crate::prompt::LineEnd;
 use crate::{Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, PromptUse, Step, Timings};
 
 /// Fills holes with what the document repeats, without any model: the baseline that a model has to beat.
@@ -35,9 +35,7 @@ impl Infiller for Copier {
                 fills.push(choice.clone());
                 continue;
             }
-            let prefix = normalise(&request.text[..hole.byte_range.start]);
-            let suffix = normalise(&request.text[hole.byte_range.end..]);
-            let best = continuations(&prefix, &suffix, hole.extent).into_iter().next();
+            let best = continuations_at(&request.text, hole.byte_range.clone(), hole.extent).into_iter().next();
             log_sum += best.as_ref().map_or(f64::NEG_INFINITY, |best| best.probability.ln());
             let line_end = LineEnd::near(&request.text, hole.byte_range.start);
             fills.push(best.map_or_else(String::new, |best| line_end.restore(best.text)));
