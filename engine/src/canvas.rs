@@ -1,5 +1,7 @@
 //! The canvas: pinned tokens around and between holes.
 
+use std::ops::Range;
+
 /// A set of token ids below a vocabulary's size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TokenSet {
@@ -114,6 +116,12 @@ impl Canvas {
         self.rows[row]
     }
 
+    /// Takes rows away; those behind them move up.
+    pub(crate) fn remove(&mut self, rows: Range<usize>) {
+        self.rows.drain(rows.clone());
+        self.tokens.drain(rows);
+    }
+
     /// Puts `token` into `row`; a pinned row stays as it is.
     pub(crate) fn set(&mut self, row: usize, token: u32) {
         if matches!(self.rows[row], Row::Hole { .. }) {
@@ -137,6 +145,18 @@ mod tests {
         }
         assert_eq!(set.nth(members.len()), None);
         assert!(!set.contains(200) && !set.contains(u32::MAX));
+    }
+
+    #[test]
+    fn rows_behind_removed_ones_move_up() {
+        let mut canvas =
+            Canvas::new(vec![Row::Hole { allowed: None }, Row::Hole { allowed: None }, Row::Pinned(7)], |row| {
+                row as u32
+            });
+        canvas.remove(1..2);
+        assert_eq!(canvas.tokens(), [0, 7]);
+        assert_eq!(canvas.row(1), Row::Pinned(7));
+        assert_eq!(canvas.hole_rows().collect::<Vec<_>>(), [0]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Whole denoising runs: canvases in, settled canvases out.
 
+use std::ops::Range;
+
 use crate::backend::{Backend, RowOutcome, RowVote, SampleNoise, SampleRow, SampleSettings, Segment, denoise};
 use crate::canvas::{Canvas, TokenSet};
 use crate::philox::{self, Place, Purpose};
@@ -7,8 +9,11 @@ use crate::prior::{AcceptedRow, Votes};
 use crate::sampler::{Schedule, Stopping, accept};
 use crate::{Cancel, Error};
 
+mod surplus;
 #[cfg(test)]
 mod tests;
+
+use surplus::{moved, surplus};
 
 /// Where a run's random numbers come from.
 pub(crate) trait NoiseSource {
@@ -65,6 +70,8 @@ impl NoiseSource for SeededNoise {
 /// One canvas of a run.
 pub(crate) struct CanvasJob {
     pub(crate) canvas: Canvas,
+    /// The rows of each hole, ascending. They need not be named where nothing is deleted.
+    pub(crate) holes: Vec<Range<usize>>,
     /// Which of the run's prompts it stands over.
     pub(crate) prompt: usize,
     pub(crate) seed: u64,
@@ -81,6 +88,8 @@ pub(crate) struct StepReport<'a> {
     pub(crate) step: usize,
     /// After renoising.
     pub(crate) canvas: &'a Canvas,
+    /// The rows of each hole.
+    pub(crate) holes: &'a [Range<usize>],
     /// The hole rows, ascending; the following slices have one entry for each.
     pub(crate) hole_rows: &'a [usize],
     pub(crate) outcomes: &'a [RowOutcome],
@@ -97,6 +106,8 @@ pub(crate) struct Denoised {
     /// The probability, in the model's own distribution at temperature 1, of what was sampled in the last step; 1 for
     /// pinned rows, and for all of them where it was not wanted.
     pub(crate) own_probabilities: Vec<f32>,
+    /// Where the holes are now, after what was left over of them went.
+    pub(crate) holes: Vec<Range<usize>>,
     pub(crate) steps: usize,
 }
 
@@ -109,6 +120,8 @@ pub(crate) struct Run<'a, B: Backend> {
     pub(crate) noise: &'a dyn NoiseSource,
     /// The token sets that the canvases' rows name.
     pub(crate) sets: &'a [TokenSet],
+    /// The token that says that a row holds no text; rows at a hole's end that do are removed between steps.
+    pub(crate) delete: Option<u32>,
     /// Whether the model's own probabilities are wanted, as they are wherever a canvas has votes.
     pub(crate) own_probabilities: bool,
     /// Logits of an earlier step to condition the first one on, [hole rows of all canvases, vocabulary].
@@ -122,6 +135,8 @@ struct Progress {
     stopping: Stopping,
     outcomes: Vec<RowOutcome>,
     accepted: Vec<bool>,
+    /// Which rows the soft embeddings of the last pass that it took part in belong to, in their order.
+    soft_rows: Vec<Option<usize>>,
     done: bool,
     steps: usize,
 }
@@ -145,6 +160,9 @@ impl<B: Backend> Run<'_, B> {
             self.step(step, &mut states, &mut pass, workspace);
             for (index, state) in states.iter().enumerate().filter(|(_, state)| state.steps == step + 1) {
                 on_step(state.report(index, step));
+            }
+            if let Some(delete) = self.delete {
+                states.iter_mut().filter(|state| !state.done).for_each(|state| state.remove_surplus(delete));
             }
         }
         Ok(states.into_iter().map(Progress::finish).collect())
@@ -216,6 +234,7 @@ impl Progress {
             stopping: Stopping::new(schedule),
             outcomes: vec![RowOutcome::default(); hole_rows.len()],
             accepted: vec![false; hole_rows.len()],
+            soft_rows: Vec::with_capacity(hole_rows.len()),
             done: hole_rows.is_empty(),
             steps: 0,
             job,
@@ -223,14 +242,58 @@ impl Progress {
         }
     }
 
+    /// The next pass leaves a soft embedding for each hole row.
+    fn keep_soft_rows(&mut self) {
+        self.soft_rows.clear();
+        self.soft_rows.extend(self.hole_rows.iter().copied().map(Some));
+    }
+
     fn report(&self, job: usize, step: usize) -> StepReport<'_> {
         StepReport {
             job,
             step,
             canvas: &self.job.canvas,
+            holes: &self.job.holes,
             hole_rows: &self.hole_rows,
             outcomes: &self.outcomes,
             accepted: &self.accepted,
+        }
+    }
+
+    /// Removes what is left over of the holes, so that later steps have less to compute.
+    fn remove_surplus(&mut self, delete: u32) {
+        let mut first = 0;
+        let mut shrunk = false;
+        for hole in 0..self.job.holes.len() {
+            let Range { start, end } = self.job.holes[hole];
+            let own = first..first + (end - start);
+            let surplus = surplus(&self.outcomes[own.clone()], &self.accepted[own], delete);
+            if !surplus.is_empty() {
+                self.remove(hole, start + surplus.start..start + surplus.end, first + surplus.start, delete);
+                shrunk = true;
+            }
+            first += self.job.holes[hole].len();
+        }
+        if shrunk {
+            self.stopping.restart();
+        }
+    }
+
+    /// Removes rows of a hole that hold `delete`, whose first is the hole rows' `index`-th. All rows behind them move up.
+    fn remove(&mut self, hole: usize, rows: Range<usize>, index: usize, delete: u32) {
+        self.job.canvas.remove(rows.clone());
+        self.job.votes.remove(rows.clone(), delete);
+        self.job.holes[hole].end -= rows.len();
+        for later in &mut self.job.holes[hole + 1..] {
+            *later = later.start - rows.len()..later.end - rows.len();
+        }
+        let indices = index..index + rows.len();
+        self.hole_rows.drain(indices.clone());
+        self.hole_rows[index..].iter_mut().for_each(|row| *row -= rows.len());
+        self.outcomes.drain(indices.clone());
+        self.accepted.drain(indices);
+        for row in &mut self.soft_rows {
+            *row = row.and_then(|row| moved(row, &rows));
         }
     }
 
@@ -255,7 +318,7 @@ impl Progress {
             probabilities[*row] = outcome.probability;
             own_probabilities[*row] = outcome.own_probability;
         }
-        Denoised { tokens, probabilities, own_probabilities, steps: self.steps }
+        Denoised { tokens, probabilities, own_probabilities, holes: self.job.holes, steps: self.steps }
     }
 }
 
@@ -267,8 +330,6 @@ struct Pass {
     votes: Vec<RowVote>,
     outcomes: Vec<RowOutcome>,
     soft_targets: Vec<Option<usize>>,
-    /// For each canvas that took part in the last pass, how many soft embeddings it left.
-    soft_left: Vec<usize>,
     entropies: Vec<f32>,
     order: Vec<usize>,
     argmax: Vec<u32>,
@@ -284,7 +345,6 @@ impl Pass {
             votes: Vec::new(),
             outcomes: Vec::with_capacity(rows),
             soft_targets: Vec::with_capacity(rows),
-            soft_left: vec![0; states.len()],
             entropies: Vec::with_capacity(rows),
             order: Vec::with_capacity(rows),
             argmax: Vec::with_capacity(rows),
@@ -292,27 +352,26 @@ impl Pass {
     }
 
     /// Packs the canvases that are not done.
-    fn lay_out(&mut self, step: usize, states: &[Progress], soft_from_outside: bool) {
+    fn lay_out(&mut self, step: usize, states: &mut [Progress], soft_from_outside: bool) {
         self.ids.clear();
         self.segments.clear();
         self.rows.clear();
         self.votes.clear();
         self.soft_targets.clear();
-        for (index, state) in states.iter().enumerate() {
+        for state in states {
             let first = self.ids.len();
             if step == 0 && soft_from_outside {
-                self.soft_left[index] = state.hole_rows.len();
+                state.keep_soft_rows();
             }
-            // A canvas that has stopped since left its soft embeddings behind; they go nowhere.
-            let left = std::mem::take(&mut self.soft_left[index]);
             if state.done {
-                self.soft_targets.extend(std::iter::repeat_n(None, left));
+                // A canvas that has stopped since left its soft embeddings behind; they go nowhere.
+                self.soft_targets.extend(state.soft_rows.drain(..).map(|_| None));
                 continue;
             }
             self.ids.extend_from_slice(state.job.canvas.tokens());
             self.segments.push(Segment { rows: state.job.canvas.len(), prompt: state.job.prompt });
-            self.soft_targets.extend(state.hole_rows.iter().take(left).map(|row| Some(first + row)));
-            self.soft_left[index] = state.hole_rows.len();
+            self.soft_targets.extend(state.soft_rows.iter().map(|row| row.map(|row| first + row)));
+            state.keep_soft_rows();
             for row in &state.hole_rows {
                 let allowed = state.job.canvas.row(*row).allowed();
                 self.rows.push(SampleRow { row: first + row, allowed, place: state.job.place(step, *row) });

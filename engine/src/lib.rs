@@ -33,5 +33,5 @@ pub use infiller::{
     Candidate, Choice, Description, Device, Extent, Hole, Infill, InfillRequest, Infiller, Language, ModelSource,
     Piece, PromptUse, Step, Timings,
 };
-pub use local::{LocalInfiller, LocalOptions, cuda_devices};
+pub use local::{Autoregressor, LocalInfiller, LocalOptions, cuda_devices};
 pub use prior::Copier;

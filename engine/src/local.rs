@@ -1,6 +1,7 @@
 //! An engine in this process.
 
 mod answer;
+mod autoregress;
 mod choose;
 mod device;
 mod free;
@@ -23,6 +24,7 @@ use crate::sampler::Schedule;
 use crate::tokenizer::Tokenizer;
 use crate::{Cancel, Description, Device, Error, Infill, InfillRequest, Infiller, ModelSource, Step};
 
+pub use autoregress::Autoregressor;
 pub use device::cuda_devices;
 use progress::Progress;
 use prompts::Prompts;

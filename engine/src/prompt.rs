@@ -236,6 +236,32 @@ fn lay_out_all(passage: &Passage<'_>, tokenizer: &Tokenizer, markers: &Markers, 
     Layout { prompt, canvas, holes: hole_rows }
 }
 
+/// A prompt that ends at the passage's first hole, with nothing left for a canvas: what the encoder was trained to go
+/// on from.
+pub(crate) fn reading_order(
+    passage: &Passage<'_>,
+    tokenizer: &Tokenizer,
+    markers: &Markers,
+    budget: Budget,
+) -> Vec<u32> {
+    let Passage { text, language, holes } = *passage;
+    let hole = &holes[0].byte_range;
+    let Suffix { near, far, mut reaches_the_end } = Suffix::new(&text[hole.end..], tokenizer);
+    let mut suffix = [near, far].concat();
+    reaches_the_end &= suffix.len() <= FAR_SUFFIX_MAX_TOKENS;
+    suffix.truncate(FAR_SUFFIX_MAX_TOKENS);
+    let room = budget.prompt_tokens.saturating_sub(suffix.len() + PROMPT_SPECIAL_TOKENS);
+    let (far_prefix, near_prefix) = split_prefix(&text[..hole.start], tokenizer, room, budget);
+    let prefix = [far_prefix, near_prefix].concat();
+
+    let mut prompt = vec![markers.bos, markers.language(language), markers.suffix];
+    prompt.extend(suffix);
+    prompt.extend(reaches_the_end.then_some(markers.eos));
+    prompt.push(markers.prefix);
+    prompt.extend_from_slice(&prefix[prefix.len().saturating_sub(room)..]);
+    prompt
+}
+
 /// `text` with its lines ending in line feeds.
 pub(crate) fn normalise(text: &str) -> Cow<'_, str> {
     if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")) } else { Cow::Borrowed(text) }

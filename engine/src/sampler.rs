@@ -75,6 +75,11 @@ impl Stopping {
         }
     }
 
+    /// Forgets what it saw, because the canvas has other rows now.
+    pub(crate) fn restart(&mut self) {
+        self.recent.clear();
+    }
+
     /// Takes the newest argmax of the hole rows and their mean entropy; true when the canvas is done.
     pub(crate) fn observe(&mut self, argmax: &[u32], mean_entropy: f32) -> bool {
         let stable = self.recent.len() >= self.stability_threshold && self.recent.iter().all(|past| past == argmax);

@@ -72,8 +72,30 @@ fn what_is_right_and_what_is_shown_is_counted() {
     assert_eq!(limited["model"], "nano (embedded)");
     assert_eq!(limited["precision_shown"], Value::Null);
 
+    let reading = report(&eval(folder.path(), &["tasks.jsonl", "--baseline", "ar", "--json"]));
+    assert_eq!((&reading["model"], &reading["n"]), (&json!("nano (embedded), autoregressive"), &json!(3)));
+
     let table = eval(folder.path(), &["tasks.jsonl"]);
     assert_eq!(String::from_utf8(table.stdout).unwrap().lines().count(), 5);
+}
+
+#[test]
+fn several_jobs_come_to_the_same_in_the_same_order() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tasks.jsonl"), tasks().repeat(3)).unwrap();
+    let fills = |jobs: &str| {
+        let all = report(&eval(folder.path(), &["tasks.jsonl", "--json", "--out", "out.jsonl", "--jobs", jobs]));
+        let lines = fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
+        let outcomes: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let texts =
+            outcomes.iter().map(|outcome| (outcome["task_id"].clone(), outcome["completion"].clone())).collect();
+        (all, outcomes[0].get("ms").is_some(), texts)
+    };
+    let (one, is_timed, expected): (_, _, Vec<(Value, Value)>) = fills("1");
+    let (three, is_timed_beside_others, actual) = fills("3");
+    assert_eq!((expected.len(), is_timed, is_timed_beside_others), (9, true, false));
+    assert_eq!(actual, expected);
+    assert_eq!((&one["exact_match"], three.get("p50_ms")), (&three["exact_match"], None));
 }
 
 #[test]

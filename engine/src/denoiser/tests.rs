@@ -1,5 +1,7 @@
 //! Whole runs over a backend that draws its outcomes at random.
 
+use std::ops::Range;
+
 use proptest::prelude::{Strategy, any, prop};
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
@@ -12,6 +14,7 @@ use crate::sampler::Schedule;
 use crate::{Cancel, Error};
 
 const VOCABULARY: u32 = 50;
+const DELETE: u32 = 21;
 
 /// Outcomes follow from the row's place alone; one row in three is very certain.
 struct Dice;
@@ -51,14 +54,15 @@ impl Backend for Dice {
         for (row, outcome) in rows.iter().zip(outcomes) {
             let draw = philox::words(row.place, Purpose::Sample, 0);
             let token = |word: u32| match row.allowed {
+                None if word.is_multiple_of(2) => DELETE,
                 None => word % VOCABULARY,
                 Some(set) => settings.sets[set].nth(word as usize % settings.sets[set].len()).unwrap(),
             };
-            let entropy = if draw[2].is_multiple_of(3) { 1e-4 } else { draw[2] as f32 / u32::MAX as f32 };
+            let certain = draw[2].is_multiple_of(3);
             *outcome = RowOutcome {
                 argmax: token(draw[0]),
-                sample: token(draw[1]),
-                entropy,
+                sample: token(draw[if certain { 0 } else { 1 }]),
+                entropy: if certain { 1e-4 } else { draw[2] as f32 / u32::MAX as f32 },
                 probability: 0.5,
                 own_probability: 1.0,
             };
@@ -97,14 +101,32 @@ fn sets() -> [TokenSet; 2] {
     [3, 7].map(|divisor| TokenSet::from_predicate(VOCABULARY as usize, |id| id % divisor == 0))
 }
 
+/// The runs of rows that are not pinned.
+fn holes(rows: &[Row]) -> Vec<Range<usize>> {
+    let mut holes: Vec<Range<usize>> = Vec::new();
+    for (index, _) in rows.iter().enumerate().filter(|(_, row)| matches!(row, Row::Hole { .. })) {
+        match holes.last_mut() {
+            Some(hole) if hole.end == index => hole.end += 1,
+            _ => holes.push(index..index + 1),
+        }
+    }
+    holes
+}
+
+/// The pinned tokens of a canvas, and which rows they are in.
+fn pinned(rows: &[Row]) -> Vec<u32> {
+    rows.iter().filter_map(|row| if let Row::Pinned(token) = row { Some(*token) } else { None }).collect()
+}
+
 /// Runs all canvases together, checking every step on the way.
-fn run(canvases: &[Vec<Row>], kind: NoiseKind, seed: u64) -> Vec<Denoised> {
+fn run(canvases: &[Vec<Row>], kind: NoiseKind, delete: Option<u32>, seed: u64) -> Vec<Denoised> {
     let noise = SeededNoise { kind, vocabulary: VOCABULARY };
     let sets = sets();
     let job = |(candidate, rows): (usize, &Vec<Row>)| {
         let candidate = candidate as u32;
         let start = |row| noise.start(Place { seed, candidate, step: 0, row: row as u32 }, None);
-        CanvasJob { canvas: Canvas::new(rows.clone(), start), prompt: 0, seed, candidate, votes: Votes::default() }
+        let canvas = Canvas::new(rows.clone(), start);
+        CanvasJob { canvas, holes: holes(rows), prompt: 0, seed, candidate, votes: Votes::default() }
     };
     let run = Run {
         backend: &Dice,
@@ -113,6 +135,7 @@ fn run(canvases: &[Vec<Row>], kind: NoiseKind, seed: u64) -> Vec<Denoised> {
         schedule: &SCHEDULE,
         noise: &noise,
         sets: &sets,
+        delete,
         own_probabilities: false,
         first_soft: None,
     };
@@ -129,9 +152,10 @@ fn run(canvases: &[Vec<Row>], kind: NoiseKind, seed: u64) -> Vec<Denoised> {
             before += entropy;
         }
         assert!(before <= SCHEDULE.entropy_bound, "accepted entropies before the last sum to {before}");
-        for (row, token) in canvases[report.job].iter().zip(report.canvas.tokens()) {
-            assert!(!matches!(row, Row::Pinned(pinned) if pinned != token), "a pinned token changed");
-        }
+        let rows: Vec<Row> = (0..report.canvas.len()).map(|row| report.canvas.row(row)).collect();
+        assert_eq!(pinned(&rows), pinned(&canvases[report.job]), "a pinned token changed");
+        assert_eq!(report.holes, holes(&rows));
+        assert!(report.hole_rows.iter().copied().eq(report.holes.iter().cloned().flatten()));
     })
     .unwrap()
 }
@@ -144,7 +168,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let sets = sets();
-        for (rows, denoised) in canvases.iter().zip(run(&canvases, kind, seed)) {
+        for (rows, denoised) in canvases.iter().zip(run(&canvases, kind, None, seed)) {
             let holes = rows.iter().filter(|row| matches!(row, Row::Hole { .. })).count();
             prop_assert_eq!(denoised.steps == 0, holes == 0);
             for ((row, token), probability) in rows.iter().zip(&denoised.tokens).zip(&denoised.probabilities) {
@@ -163,10 +187,38 @@ proptest! {
         kind in noise(),
         seed in any::<u64>(),
     ) {
-        let together = run(&canvases, kind, seed);
-        prop_assert_eq!(&run(&canvases, kind, seed), &together);
-        prop_assert_eq!(&run(&canvases[..1], kind, seed), &together[..1]);
+        for delete in [None, Some(DELETE)] {
+            let together = run(&canvases, kind, delete, seed);
+            prop_assert_eq!(&run(&canvases, kind, delete, seed), &together);
+            prop_assert_eq!(&run(&canvases[..1], kind, delete, seed), &together[..1]);
+        }
     }
+
+    #[test]
+    fn what_is_left_over_goes_and_the_pinned_rows_stay(
+        canvases in prop::collection::vec(rows(), 1..4),
+        kind in noise(),
+        seed in any::<u64>(),
+    ) {
+        for (rows, denoised) in canvases.iter().zip(run(&canvases, kind, Some(DELETE), seed)) {
+            prop_assert_eq!(denoised.holes.len(), holes(rows).len());
+            let gone: usize = holes(rows).iter().zip(&denoised.holes).map(|(before, after)| before.len() - after.len()).sum();
+            prop_assert_eq!(denoised.tokens.len() + gone, rows.len());
+            prop_assert!(denoised.holes.iter().all(|hole| !hole.is_empty()));
+            let is_hole = |row: &usize| denoised.holes.iter().any(|hole| hole.contains(row));
+            let left: Vec<u32> =
+                (0..denoised.tokens.len()).filter(|row| !is_hole(row)).map(|row| denoised.tokens[row]).collect();
+            prop_assert_eq!(left, pinned(rows));
+        }
+    }
+}
+
+#[test]
+fn rows_are_left_over_in_some_of_these_runs() {
+    let canvas = [vec![Row::Hole { allowed: None }; 12], vec![Row::Pinned(3)]].concat();
+    let lengths =
+        (0..200).map(|seed| run(&[canvas.clone()], NoiseKind::Absorbing(4), Some(DELETE), seed)[0].tokens.len());
+    assert!(lengths.filter(|length| *length < 13).count() > 5);
 }
 
 #[test]
@@ -180,11 +232,12 @@ fn a_cancelled_run_ends_before_the_next_step() {
         schedule: &Schedule { confidence_threshold: 0.0, ..SCHEDULE },
         noise: &noise,
         sets: &[],
+        delete: None,
         own_probabilities: false,
         first_soft: None,
     };
     let canvas = Canvas::new(vec![Row::Hole { allowed: None }; 3], |_| 4);
-    let job = CanvasJob { canvas, prompt: 0, seed: 0, candidate: 0, votes: Votes::default() };
+    let job = CanvasJob { canvas, holes: Vec::new(), prompt: 0, seed: 0, candidate: 0, votes: Votes::default() };
     let mut steps = 0;
     let result = run.run(vec![job], &mut Seen::default(), &cancel, &mut |_| {
         steps += 1;

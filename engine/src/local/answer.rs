@@ -1,7 +1,5 @@
 //! Settled canvases back to text.
 
-use std::ops::Range;
-
 use crate::denoiser::Denoised;
 use crate::prior::Continuation;
 use crate::prompt::LineEnd;
@@ -38,13 +36,8 @@ impl Filled {
 
 impl Reader<'_> {
     /// The canvases' fills, best first, equal ones once.
-    pub(super) fn rank(
-        &self,
-        denoised: &[Denoised],
-        holes: &[Range<usize>],
-        priors: &[Option<Vec<Continuation>>],
-    ) -> Vec<Filled> {
-        let mut all: Vec<Filled> = denoised.iter().map(|canvas| self.read(canvas, holes, priors)).collect();
+    pub(super) fn rank(&self, denoised: &[Denoised], priors: &[Option<Vec<Continuation>>]) -> Vec<Filled> {
+        let mut all: Vec<Filled> = denoised.iter().map(|canvas| self.read(canvas, priors)).collect();
         all.sort_by(|a, b| b.confidence().total_cmp(&a.confidence()));
         let mut ranked: Vec<Filled> = Vec::with_capacity(all.len());
         for filled in all {
@@ -55,7 +48,8 @@ impl Reader<'_> {
         ranked
     }
 
-    fn read(&self, canvas: &Denoised, holes: &[Range<usize>], priors: &[Option<Vec<Continuation>>]) -> Filled {
+    fn read(&self, canvas: &Denoised, priors: &[Option<Vec<Continuation>>]) -> Filled {
+        let holes = &canvas.holes;
         let mut filled =
             Filled { fills: Vec::with_capacity(holes.len()), log_sum: 0.0, counted: 0, tokens: 0, steps: canvas.steps };
         for (hole, prior) in holes.iter().zip(priors) {

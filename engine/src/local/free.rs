@@ -73,11 +73,12 @@ impl<B: Backend> Engine<B> {
             schedule: &self.schedule,
             noise: &self.noise,
             sets: &self.sets,
+            delete: Some(self.delete),
             own_probabilities: self.prior_odds.is_some(),
             first_soft: None,
         };
         let denoised = run.run(jobs, &mut state.workspace, cancel, &mut |report| {
-            let draft = progress.draft(holes, self.draft(&report, &layout.holes));
+            let draft = progress.draft(holes, self.draft(&report));
             on_step(Step {
                 index: progress.steps + report.step + 1,
                 limit: progress.steps + self.schedule.step_limit,
@@ -92,7 +93,7 @@ impl<B: Backend> Engine<B> {
             line_end: LineEnd::near(passage.text, passage.holes[0].byte_range.start),
         };
         let steps = denoised.iter().map(|canvas| canvas.steps).max().unwrap_or(0);
-        progress.end_canvas(holes, reader.rank(&denoised, &layout.holes, &priors), steps);
+        progress.end_canvas(holes, reader.rank(&denoised, &priors), steps);
         progress.timings.denoise_ms += milliseconds_since(started);
         Ok(())
     }
@@ -137,7 +138,8 @@ impl<B: Backend> Engine<B> {
 
     fn job(&self, seed: u64, candidate: u32, layout: &Layout, priors: &[Option<Vec<Continuation>>]) -> CanvasJob {
         let canvas = self.noise_canvas(seed, candidate, 0, layout);
-        CanvasJob { canvas, prompt: 0, seed, candidate, votes: self.votes(priors, &layout.holes, candidate) }
+        let votes = self.votes(priors, &layout.holes, candidate);
+        CanvasJob { canvas, holes: layout.holes.clone(), prompt: 0, seed, candidate, votes }
     }
 
     /// The layout's canvas with noise in all its holes.
@@ -149,10 +151,10 @@ impl<B: Backend> Engine<B> {
     }
 
     /// The holes as text, piece by piece.
-    fn draft(&self, report: &StepReport<'_>, holes: &[Range<usize>]) -> Vec<Vec<Piece>> {
-        let mut drafts: Vec<Vec<Piece>> = vec![Vec::new(); holes.len()];
+    fn draft(&self, report: &StepReport<'_>) -> Vec<Vec<Piece>> {
+        let mut drafts: Vec<Vec<Piece>> = vec![Vec::new(); report.holes.len()];
         for ((row, outcome), accepted) in report.hole_rows.iter().zip(report.outcomes).zip(report.accepted) {
-            let Some(hole) = holes.iter().position(|hole| hole.contains(row)) else { continue };
+            let Some(hole) = report.holes.iter().position(|hole| hole.contains(row)) else { continue };
             let text = match outcome.argmax == self.delete {
                 true => String::new(),
                 false => self.tokenizer.decode(&[outcome.argmax]),

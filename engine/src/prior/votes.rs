@@ -43,6 +43,21 @@ impl Votes {
         }
     }
 
+    /// Takes away rows at the end of a hole, which all hold `delete`; the rows behind them move up. A sequence with text
+    /// there votes no more.
+    pub(crate) fn remove(&mut self, removed: Range<usize>, delete: u32) {
+        for hole in &mut self.holes {
+            if hole.rows.contains(&removed.start) {
+                hole.rows.end -= removed.len();
+                let left = hole.rows.len();
+                hole.sequences.retain(|(tokens, _)| tokens[left..].iter().all(|token| *token == delete));
+                hole.sequences.iter_mut().for_each(|(tokens, _)| tokens.truncate(left));
+            } else if hole.rows.start >= removed.end {
+                hole.rows = hole.rows.start - removed.len()..hole.rows.end - removed.len();
+            }
+        }
+    }
+
     /// Calls `vote` with what may stand in each row of the canvas, given what was accepted there before. Rows come in
     /// ascending order, each token once.
     pub(crate) fn cast(&self, accepted: &[AcceptedRow], mut vote: impl FnMut(RowVote)) {

@@ -1,21 +1,28 @@
 //! `lacuna eval`: how good a model's fills are, on tasks whose solutions are known.
 
+mod results;
 mod score;
 mod task;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use lacuna_engine::{Cancel, Copier, Error, InfillRequest, Infiller, LocalInfiller, LocalOptions};
+use indicatif::{ProgressBar, ProgressStyle};
+use lacuna_engine::{Autoregressor, Cancel, Copier, Error, InfillRequest, Infiller, LocalInfiller, LocalOptions};
 use serde::Serialize;
 
 use super::options::EngineOptions;
 use crate::postprocess::{self, Surroundings};
+use results::Results;
 use score::{Outcome, Summary};
 use task::Task;
 
@@ -47,6 +54,9 @@ pub(crate) struct EvalArguments {
     /// Score this instead of a model
     #[arg(long, value_enum)]
     baseline: Option<Baseline>,
+    /// Run so many tasks at once, with one thread each; then no times are measured
+    #[arg(long, value_name = "N", default_value = "1")]
+    jobs: NonZeroUsize,
     #[command(flatten)]
     engine: EngineOptions,
     /// The same seed gives the same fills
@@ -58,7 +68,11 @@ pub(crate) struct EvalArguments {
 enum Baseline {
     /// What the document repeats, without a model
     Copy,
+    /// The same weights, token by token
+    Ar,
 }
+
+const PROGRESS: &str = "{bar:40} {pos} of {len} tasks, {eta} left";
 
 /// The printed object.
 #[derive(Serialize)]
@@ -80,38 +94,14 @@ struct Group {
 pub(crate) fn run(arguments: &EvalArguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     ensure!((0.0..=1.0).contains(&arguments.min_confidence), "--min-confidence is a share from 0 to 1");
     let tasks = limited(task::read(&arguments.tasks)?, arguments.limit);
-    let mut completions = match &arguments.out {
+    let completions = match &arguments.out {
         Some(path) => Some(BufWriter::new(File::create(path).with_context(|| path.display().to_string())?)),
         None => None,
     };
-    let infiller: Box<dyn Infiller> = match arguments.baseline {
-        Some(Baseline::Copy) => Box::new(Copier::new()),
-        None => Box::new(LocalInfiller::open(&LocalOptions {
-            model: arguments.engine.checked_source()?,
-            device: arguments.engine.device,
-            threads: arguments.engine.threads(),
-        })?),
-    };
-    let shows_progress = io::stderr().is_terminal();
-    let mut outcomes = Vec::with_capacity(tasks.len());
-    for (index, task) in tasks.iter().enumerate() {
-        let outcome = arguments.outcome(task, infiller.as_ref()).with_context(|| task.task_id.clone())?;
-        if let Some(completions) = &mut completions {
-            serde_json::to_writer(&mut *completions, &outcome).map_err(io::Error::from)?;
-            writeln!(completions)?;
-        }
-        outcomes.push(outcome);
-        if shows_progress {
-            let _ = write!(io::stderr(), "\r{} of {} tasks", index + 1, tasks.len());
-        }
-    }
-    if shows_progress {
-        let _ = writeln!(io::stderr());
-    }
-    if let Some(completions) = &mut completions {
-        completions.flush()?;
-    }
-    let report = report(infiller.describe().model.clone(), &tasks, &outcomes, arguments.strip);
+    let bar = ProgressBar::new(tasks.len() as u64).with_style(ProgressStyle::with_template(PROGRESS)?);
+    let (model, outcomes) = arguments.outcomes(&tasks, completions, &bar)?;
+    bar.finish_and_clear();
+    let report = report(model, &tasks, &outcomes, arguments.strip);
     if arguments.json {
         serde_json::to_writer(&mut *out, &report).map_err(io::Error::from)?;
         writeln!(out)?;
@@ -135,6 +125,55 @@ fn limited(mut tasks: Vec<Task>, limit: Option<usize>) -> Vec<Task> {
 }
 
 impl EvalArguments {
+    fn open(&self) -> anyhow::Result<Box<dyn Infiller>> {
+        let options = || -> anyhow::Result<LocalOptions> {
+            let one_each = (self.jobs.get() > 1).then_some(1);
+            Ok(LocalOptions {
+                model: self.engine.checked_source()?,
+                device: self.engine.device,
+                threads: self.engine.threads().or(one_each),
+            })
+        };
+        Ok(match self.baseline {
+            Some(Baseline::Copy) => Box::new(Copier::new()),
+            Some(Baseline::Ar) => Box::new(Autoregressor::open(&options()?)?),
+            None => Box::new(LocalInfiller::open(&options()?)?),
+        })
+    }
+
+    /// What was asked, and what came of the tasks, in their order. What is wrong with one ends them all.
+    fn outcomes(
+        &self,
+        tasks: &[Task],
+        completions: Option<BufWriter<File>>,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<(String, Vec<Outcome>)> {
+        let jobs = self.jobs.get().min(tasks.len());
+        let infillers = (0..jobs).map(|_| self.open()).collect::<anyhow::Result<Vec<_>>>()?;
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Results::new(tasks.len(), completions));
+        let work = |infiller: &dyn Infiller| -> anyhow::Result<()> {
+            while let index = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(task) = tasks.get(index)
+            {
+                let add = |outcome| results.lock().unwrap_or_else(PoisonError::into_inner).add(index, outcome);
+                let done = self.outcome(task, infiller).with_context(|| task.task_id.clone()).and_then(add);
+                // The others stop at their next task.
+                done.inspect_err(|_| next.store(tasks.len(), Ordering::Relaxed))?;
+                bar.inc(1);
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let work = &work;
+            let running: Vec<_> =
+                infillers.iter().map(|infiller| scope.spawn(move || work(infiller.as_ref()))).collect();
+            running.into_iter().try_for_each(|job| job.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })?;
+        let outcomes = results.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
+        Ok((infillers[0].describe().model.clone(), outcomes))
+    }
+
     fn outcome(&self, task: &Task, infiller: &dyn Infiller) -> anyhow::Result<Outcome> {
         let (text, hole) = task.hole(self.oracle_length);
         let extent = hole.extent;
@@ -163,7 +202,7 @@ impl EvalArguments {
             confidence: best.confidence,
             tokens: best.tokens,
             steps: best.steps,
-            ms: Some(ms),
+            ms: (self.jobs.get() == 1).then_some(ms),
         })
     }
 }
