@@ -154,7 +154,7 @@ impl<'a> Writing<'a> {
     fn add(&mut self, token: &[u8], probability: f32) -> bool {
         self.tokens += 1;
         self.log_sum += f64::from(probability).ln();
-        let is_new_line = token.first() == Some(&b'\n') && self.bytes.len() >= self.begun.max(1);
+        let is_new_line = token.first() == Some(&b'\n') && self.bytes.len() >= self.begun;
         if is_new_line && self.extent == Extent::Line {
             return false;
         }
@@ -200,6 +200,7 @@ mod tests {
     fn a_line_ends_at_its_newline() {
         assert_eq!(write(&["a", " b", "\n    ", "c"], "\n", Extent::Line, 0), "a b");
         assert_eq!(write(&["\n    ", "a", "\n"], "\nb\n", Extent::Line, 1), "    a");
+        assert_eq!(write(&["\n    ", "a"], "\nb\n", Extent::Line, 0), "");
     }
 
     #[test]

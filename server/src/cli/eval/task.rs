@@ -52,7 +52,7 @@ impl Task {
             if self.solution.contains('\n') { Extent::Block } else { Extent::Line }
         } else {
             match self.kind.as_str() {
-                "rest_of_line" | "full_line" | "single-line" => Extent::Line,
+                "rest_of_line" | "full_line" | "single-line" | "markup" => Extent::Line,
                 "" => find_hole(&text, parse(&text, self.language()).as_ref(), self.language(), at).extent,
                 _ => Extent::Block,
             }
