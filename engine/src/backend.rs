@@ -111,12 +111,12 @@ pub(crate) trait Backend: Send + Sync {
     fn new_workspace(&self, rows: usize) -> Result<Self::Workspace, Error>;
 
     /// Makes `ids`, scaled, the workspace's rows.
-    fn embed(&self, workspace: &mut Self::Workspace, ids: &[u32]);
+    fn embed(&self, workspace: &mut Self::Workspace, ids: &[u32]) -> Result<(), Error>;
     /// Adds the self-conditioning signal and norms every row. Entry i of the soft embeddings that the last `sample`
     /// kept goes to the packed row `targets[i]`, or nowhere; rows that get none have a zero signal.
-    fn self_condition(&self, workspace: &mut Self::Workspace, targets: &[Option<usize>]);
+    fn self_condition(&self, workspace: &mut Self::Workspace, targets: &[Option<usize>]) -> Result<(), Error>;
     /// Replaces the kept soft embeddings by those of the distributions in `logits`, [entries, vocabulary].
-    fn soften(&self, workspace: &mut Self::Workspace, logits: &[f32]);
+    fn soften(&self, workspace: &mut Self::Workspace, logits: &[f32]) -> Result<(), Error>;
     /// One layer's attention over new prompt tokens, causal; appends their keys and values. With `keys_only` the
     /// rows themselves are left as they are.
     fn attend_prompt(
@@ -126,7 +126,7 @@ pub(crate) trait Backend: Send + Sync {
         segments: &[Segment],
         caches: &mut [&mut Self::Cache],
         keys_only: bool,
-    );
+    ) -> Result<(), Error>;
     /// One layer's attention of canvases over their prompts and themselves, both directions; writes no cache.
     fn attend_canvas(
         &self,
@@ -134,14 +134,19 @@ pub(crate) trait Backend: Send + Sync {
         layer: usize,
         segments: &[Segment],
         caches: &[&Self::Cache],
-    );
+    ) -> Result<(), Error>;
     /// One layer's dense and sparse feed-forward networks, and its scalar.
-    fn feed_forward(&self, workspace: &mut Self::Workspace, layer: usize, stack: Stack);
+    fn feed_forward(&self, workspace: &mut Self::Workspace, layer: usize, stack: Stack) -> Result<(), Error>;
     /// The soft-capped logits of all rows, [rows, vocabulary]. For conformance: `sample` never shows them.
-    fn logits(&self, workspace: &mut Self::Workspace, out: &mut [f32]);
+    fn logits(&self, workspace: &mut Self::Workspace, out: &mut [f32]) -> Result<(), Error>;
     /// The natural logarithms of the tokens' probabilities at temperature 1 among the whole vocabulary. Tokens of one
     /// row stand together.
-    fn log_probabilities(&self, workspace: &mut Self::Workspace, tokens: &[ScoredToken], out: &mut [f32]);
+    fn log_probabilities(
+        &self,
+        workspace: &mut Self::Workspace,
+        tokens: &[ScoredToken],
+        out: &mut [f32],
+    ) -> Result<(), Error>;
     /// The head and the sampler's arithmetic on chosen rows; keeps their soft embeddings for the next
     /// `self_condition` if asked to.
     fn sample(
@@ -150,7 +155,7 @@ pub(crate) trait Backend: Send + Sync {
         rows: &[SampleRow],
         settings: SampleSettings<'_>,
         outcomes: &mut [RowOutcome],
-    );
+    ) -> Result<(), Error>;
 }
 
 /// Rows that a long prompt is encoded by at a time.
@@ -183,16 +188,16 @@ fn encode_block<B: Backend>(
     workspace: &mut B::Workspace,
     cancel: &Cancel,
 ) -> Result<(), Error> {
-    backend.embed(workspace, ids);
+    backend.embed(workspace, ids)?;
     let segments = [Segment { rows: ids.len(), prompt: 0 }];
     for layer in 0..layers {
         // Nobody reads what the last layer makes of a prompt token but its key and value.
         let last = layer + 1 == layers;
         cancel.check()?;
-        backend.attend_prompt(workspace, layer, &segments, &mut [&mut *cache], last);
+        backend.attend_prompt(workspace, layer, &segments, &mut [&mut *cache], last)?;
         if !last {
             cancel.check()?;
-            backend.feed_forward(workspace, layer, Stack::Encoder);
+            backend.feed_forward(workspace, layer, Stack::Encoder)?;
         }
     }
     Ok(())
@@ -207,11 +212,12 @@ pub(crate) fn denoise<B: Backend>(
     caches: &[&B::Cache],
     soft_targets: &[Option<usize>],
     workspace: &mut B::Workspace,
-) {
-    backend.embed(workspace, ids);
-    backend.self_condition(workspace, soft_targets);
+) -> Result<(), Error> {
+    backend.embed(workspace, ids)?;
+    backend.self_condition(workspace, soft_targets)?;
     for layer in 0..layers {
-        backend.attend_canvas(workspace, layer, segments, caches);
-        backend.feed_forward(workspace, layer, Stack::Decoder);
+        backend.attend_canvas(workspace, layer, segments, caches)?;
+        backend.feed_forward(workspace, layer, Stack::Decoder)?;
     }
+    Ok(())
 }

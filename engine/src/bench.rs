@@ -103,7 +103,7 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str)) -> Result<B
         report.prefill.push(PrefillTime { prompt, median_ms, tokens_per_s: prompt as f64 / median_ms * 1e3 });
         for rows in options.rows.iter().copied() {
             progress(&format!("step of {rows} rows over {prompt} tokens"));
-            let mut times = measure_steps(&backend, config, &cache, rows, options.repeats, &mut workspace);
+            let mut times = measure_steps(&backend, config, &cache, rows, options.repeats, &mut workspace)?;
             let median_ms = quantile(&mut times, 0.5);
             let gflop = step_flop(config, rows, prompt) / 1e9;
             report.steps.push(StepTime {
@@ -126,7 +126,7 @@ fn measure_steps<B: Backend>(
     rows: usize,
     repeats: usize,
     workspace: &mut B::Workspace,
-) -> Vec<f64> {
+) -> Result<Vec<f64>, Error> {
     let ids = random_ids(config, rows);
     let segments = [Segment { rows, prompt: 0 }];
     let place = |row: usize| Place { seed: 0, candidate: 0, step: 0, row: row as u32 };
@@ -140,7 +140,7 @@ fn measure_steps<B: Backend>(
         samples.iter_mut().for_each(|sample| sample.place.step = step as u32);
         let start = Instant::now();
         backend.run(|| {
-            denoise(backend, config.layers.len(), &ids, &segments, &[cache], &targets, workspace);
+            denoise(backend, config.layers.len(), &ids, &segments, &[cache], &targets, workspace)?;
             let settings = SampleSettings {
                 temperature: TEMPERATURE,
                 sets: &[],
@@ -149,8 +149,8 @@ fn measure_steps<B: Backend>(
                 own_probabilities: false,
                 keep_soft: true,
             };
-            backend.sample(workspace, &samples, settings, &mut outcomes);
-        });
+            backend.sample(workspace, &samples, settings, &mut outcomes)
+        })?;
         if step >= warm_up {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
@@ -158,7 +158,7 @@ fn measure_steps<B: Backend>(
             targets.extend((0..rows).map(Some));
         }
     }
-    times
+    Ok(times)
 }
 
 fn random_ids(config: &ModelConfig, count: usize) -> Vec<u32> {

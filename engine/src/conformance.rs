@@ -59,15 +59,15 @@ fn one_pass(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Res
     backend.run(|| encode(backend, layers, &input.prompt, &mut cache, &mut workspace, &Cancel::new()))?;
     let mut targets = Vec::new();
     if let Some(logits) = &input.self_conditioning {
-        backend.run(|| backend.soften(&mut workspace, logits));
+        backend.run(|| backend.soften(&mut workspace, logits))?;
         targets.extend((0..rows).map(Some));
     }
     let mut logits = vec![0.0; rows * checkpoint.config.vocab_size];
     backend.run(|| {
         let segments = [Segment { rows, prompt: 0 }];
-        denoise(backend, layers, &input.canvas, &segments, &[&cache], &targets, &mut workspace);
-        backend.logits(&mut workspace, &mut logits);
-    });
+        denoise(backend, layers, &input.canvas, &segments, &[&cache], &targets, &mut workspace)?;
+        backend.logits(&mut workspace, &mut logits)
+    })?;
     Ok(Output::Logits { rows, vocabulary: checkpoint.config.vocab_size, logits })
 }
 

@@ -157,7 +157,7 @@ impl<B: Backend> Run<'_, B> {
                 break;
             }
             cancel.check()?;
-            self.step(step, &mut states, &mut pass, workspace);
+            self.step(step, &mut states, &mut pass, workspace)?;
             for (index, state) in states.iter().enumerate().filter(|(_, state)| state.steps == step + 1) {
                 on_step(state.report(index, step));
             }
@@ -168,7 +168,13 @@ impl<B: Backend> Run<'_, B> {
         Ok(states.into_iter().map(Progress::finish).collect())
     }
 
-    fn step(&self, step: usize, states: &mut [Progress], pass: &mut Pass, workspace: &mut B::Workspace) {
+    fn step(
+        &self,
+        step: usize,
+        states: &mut [Progress],
+        pass: &mut Pass,
+        workspace: &mut B::Workspace,
+    ) -> Result<(), Error> {
         pass.lay_out(step, states, self.first_soft.is_some());
         let settings = SampleSettings {
             temperature: self.schedule.temperature(step),
@@ -185,11 +191,11 @@ impl<B: Backend> Run<'_, B> {
         let first_soft = self.first_soft.filter(|_| step == 0);
         backend.run(|| {
             if let Some(logits) = first_soft {
-                backend.soften(workspace, logits);
+                backend.soften(workspace, logits)?;
             }
-            denoise(backend, layers, ids, segments, prompts, soft_targets, workspace);
-            backend.sample(workspace, rows, settings, outcomes);
-        });
+            denoise(backend, layers, ids, segments, prompts, soft_targets, workspace)?;
+            backend.sample(workspace, rows, settings, outcomes)
+        })?;
         let mut first = 0;
         for state in states.iter_mut().filter(|state| !state.done) {
             let count = state.hole_rows.len();
@@ -197,6 +203,7 @@ impl<B: Backend> Run<'_, B> {
             first += count;
             self.advance(step, state, pass);
         }
+        Ok(())
     }
 
     /// Accepts, renoises, and decides whether the canvas is done.

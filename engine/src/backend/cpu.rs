@@ -90,16 +90,19 @@ impl Backend for CpuBackend {
         Ok(Workspace::new(&self.weights, rows, self.threads()))
     }
 
-    fn embed(&self, workspace: &mut Workspace, ids: &[u32]) {
+    fn embed(&self, workspace: &mut Workspace, ids: &[u32]) -> Result<(), Error> {
         head::embed(&self.weights, workspace, ids);
+        Ok(())
     }
 
-    fn self_condition(&self, workspace: &mut Workspace, targets: &[Option<usize>]) {
+    fn self_condition(&self, workspace: &mut Workspace, targets: &[Option<usize>]) -> Result<(), Error> {
         head::self_condition(&self.weights, workspace, targets);
+        Ok(())
     }
 
-    fn soften(&self, workspace: &mut Workspace, logits: &[f32]) {
+    fn soften(&self, workspace: &mut Workspace, logits: &[f32]) -> Result<(), Error> {
         head::soften(&self.weights, workspace, logits);
+        Ok(())
     }
 
     fn attend_prompt(
@@ -109,24 +112,40 @@ impl Backend for CpuBackend {
         segments: &[Segment],
         caches: &mut [&mut Cache],
         keys_only: bool,
-    ) {
+    ) -> Result<(), Error> {
         attention::attend_prompt(&self.weights, workspace, layer, segments, caches, keys_only);
+        Ok(())
     }
 
-    fn attend_canvas(&self, workspace: &mut Workspace, layer: usize, segments: &[Segment], caches: &[&Cache]) {
+    fn attend_canvas(
+        &self,
+        workspace: &mut Workspace,
+        layer: usize,
+        segments: &[Segment],
+        caches: &[&Cache],
+    ) -> Result<(), Error> {
         attention::attend_canvas(&self.weights, workspace, layer, segments, caches);
+        Ok(())
     }
 
-    fn feed_forward(&self, workspace: &mut Workspace, layer: usize, stack: Stack) {
+    fn feed_forward(&self, workspace: &mut Workspace, layer: usize, stack: Stack) -> Result<(), Error> {
         feed_forward::feed_forward(&self.weights, workspace, layer, stack);
+        Ok(())
     }
 
-    fn logits(&self, workspace: &mut Workspace, out: &mut [f32]) {
+    fn logits(&self, workspace: &mut Workspace, out: &mut [f32]) -> Result<(), Error> {
         head::logits(&self.weights, workspace, out);
+        Ok(())
     }
 
-    fn log_probabilities(&self, workspace: &mut Workspace, tokens: &[ScoredToken], out: &mut [f32]) {
+    fn log_probabilities(
+        &self,
+        workspace: &mut Workspace,
+        tokens: &[ScoredToken],
+        out: &mut [f32],
+    ) -> Result<(), Error> {
         head::log_probabilities(&self.weights, workspace, tokens, out);
+        Ok(())
     }
 
     fn sample(
@@ -135,8 +154,9 @@ impl Backend for CpuBackend {
         rows: &[SampleRow],
         settings: SampleSettings<'_>,
         outcomes: &mut [RowOutcome],
-    ) {
+    ) -> Result<(), Error> {
         head::sample(&self.weights, workspace, rows, settings, outcomes);
+        Ok(())
     }
 }
 

@@ -34,22 +34,41 @@ impl Backend for Dice {
     fn new_workspace(&self, _rows: usize) -> Result<Seen, Error> {
         Ok(Seen::default())
     }
-    fn embed(&self, seen: &mut Seen, ids: &[u32]) {
+    fn embed(&self, seen: &mut Seen, ids: &[u32]) -> Result<(), Error> {
         seen.packed_rows = ids.len();
+        Ok(())
     }
-    fn self_condition(&self, seen: &mut Seen, targets: &[Option<usize>]) {
+    fn self_condition(&self, seen: &mut Seen, targets: &[Option<usize>]) -> Result<(), Error> {
         assert!(targets.len() <= seen.kept, "soft embeddings that nobody kept");
         assert!(targets.iter().flatten().all(|row| *row < seen.packed_rows));
+        Ok(())
     }
-    fn soften(&self, _seen: &mut Seen, _logits: &[f32]) {}
-    fn attend_prompt(&self, _: &mut Seen, _: usize, _: &[Segment], _: &mut [&mut ()], _: bool) {}
-    fn attend_canvas(&self, seen: &mut Seen, _layer: usize, segments: &[Segment], _caches: &[&()]) {
+    fn soften(&self, _seen: &mut Seen, _logits: &[f32]) -> Result<(), Error> {
+        Ok(())
+    }
+    fn attend_prompt(&self, _: &mut Seen, _: usize, _: &[Segment], _: &mut [&mut ()], _: bool) -> Result<(), Error> {
+        Ok(())
+    }
+    fn attend_canvas(&self, seen: &mut Seen, _: usize, segments: &[Segment], _: &[&()]) -> Result<(), Error> {
         assert_eq!(segments.iter().map(|segment| segment.rows).sum::<usize>(), seen.packed_rows);
+        Ok(())
     }
-    fn feed_forward(&self, _seen: &mut Seen, _layer: usize, _stack: Stack) {}
-    fn logits(&self, _seen: &mut Seen, _out: &mut [f32]) {}
-    fn log_probabilities(&self, _seen: &mut Seen, _tokens: &[ScoredToken], _out: &mut [f32]) {}
-    fn sample(&self, seen: &mut Seen, rows: &[SampleRow], settings: SampleSettings<'_>, outcomes: &mut [RowOutcome]) {
+    fn feed_forward(&self, _seen: &mut Seen, _layer: usize, _stack: Stack) -> Result<(), Error> {
+        Ok(())
+    }
+    fn logits(&self, _seen: &mut Seen, _out: &mut [f32]) -> Result<(), Error> {
+        Ok(())
+    }
+    fn log_probabilities(&self, _: &mut Seen, _: &[ScoredToken], _: &mut [f32]) -> Result<(), Error> {
+        Ok(())
+    }
+    fn sample(
+        &self,
+        seen: &mut Seen,
+        rows: &[SampleRow],
+        settings: SampleSettings<'_>,
+        outcomes: &mut [RowOutcome],
+    ) -> Result<(), Error> {
         seen.kept = if settings.keep_soft { rows.len() } else { 0 };
         for (row, outcome) in rows.iter().zip(outcomes) {
             let draw = philox::words(row.place, Purpose::Sample, 0);
@@ -67,6 +86,7 @@ impl Backend for Dice {
                 own_probability: 1.0,
             };
         }
+        Ok(())
     }
 }
 
@@ -216,8 +236,8 @@ proptest! {
 #[test]
 fn rows_are_left_over_in_some_of_these_runs() {
     let canvas = [vec![Row::Hole { allowed: None }; 12], vec![Row::Pinned(3)]].concat();
-    let lengths =
-        (0..200).map(|seed| run(&[canvas.clone()], NoiseKind::Absorbing(4), Some(DELETE), seed)[0].tokens.len());
+    let lengths = (0..200)
+        .map(|seed| run(std::slice::from_ref(&canvas), NoiseKind::Absorbing(4), Some(DELETE), seed)[0].tokens.len());
     assert!(lengths.filter(|length| *length < 13).count() > 5);
 }
 

@@ -85,14 +85,14 @@ impl Infiller for Autoregressor {
             };
             let mut outcomes = [RowOutcome::default()];
             engine.backend.run(|| {
-                engine.backend.embed(&mut workspace, &[newest]);
+                engine.backend.embed(&mut workspace, &[newest])?;
                 for layer in 0..engine.layers {
                     let segments = [Segment { rows: 1, prompt: 0 }];
-                    engine.backend.attend_prompt(&mut workspace, layer, &segments, &mut [&mut cache], false);
-                    engine.backend.feed_forward(&mut workspace, layer, Stack::Encoder);
+                    engine.backend.attend_prompt(&mut workspace, layer, &segments, &mut [&mut cache], false)?;
+                    engine.backend.feed_forward(&mut workspace, layer, Stack::Encoder)?;
                 }
-                engine.backend.sample(&mut workspace, &rows, settings, &mut outcomes);
-            });
+                engine.backend.sample(&mut workspace, &rows, settings, &mut outcomes)
+            })?;
             newest = outcomes[0].argmax;
             let goes_on = writing.add(engine.tokenizer.token_bytes(newest), outcomes[0].probability);
             let draft = vec![Piece { text: writing.text(), settled: true, certainty: outcomes[0].probability }];

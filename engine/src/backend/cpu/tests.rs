@@ -44,9 +44,9 @@ impl Bench {
         let segments: Vec<Segment> =
             canvases.iter().enumerate().map(|(prompt, ids)| Segment { rows: ids.len(), prompt }).collect();
         let mut workspace = self.backend.new_workspace(ids.len()).unwrap();
-        denoise(&self.backend, self.layers, &ids, &segments, caches, &[], &mut workspace);
+        denoise(&self.backend, self.layers, &ids, &segments, caches, &[], &mut workspace).unwrap();
         let mut logits = vec![0.0; ids.len() * self.vocabulary];
-        self.backend.logits(&mut workspace, &mut logits);
+        self.backend.logits(&mut workspace, &mut logits).unwrap();
         logits
     }
 }

@@ -128,9 +128,9 @@ impl<B: Backend> Scorer<'_, B> {
         found.clear();
         found.resize(tokens.len(), 0.0);
         self.backend.run(|| {
-            denoise(self.backend, self.layers, ids, segments, &[self.cache], &[], workspace);
-            self.backend.log_probabilities(workspace, tokens, found);
-        });
+            denoise(self.backend, self.layers, ids, segments, &[self.cache], &[], workspace)?;
+            self.backend.log_probabilities(workspace, tokens, found)
+        })?;
         for ((decision, option), log_probability) in credit.iter().zip(found.iter()) {
             scores[*decision][*option] += f64::from(*log_probability);
         }

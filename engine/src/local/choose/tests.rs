@@ -72,9 +72,10 @@ fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
         for (row, token) in (layout.holes[0].start..).zip(ended) {
             let segments = [crate::backend::Segment { rows: canvas.len(), prompt: 0 }];
             let backend = &engine.backend;
-            crate::backend::denoise(backend, engine.layers, &canvas, &segments, &[&cache], &[], &mut workspace);
+            crate::backend::denoise(backend, engine.layers, &canvas, &segments, &[&cache], &[], &mut workspace)
+                .unwrap();
             let mut logits = vec![0.0; canvas.len() * vocabulary];
-            backend.logits(&mut workspace, &mut logits);
+            backend.logits(&mut workspace, &mut logits).unwrap();
             let logits = &logits[row * vocabulary..][..vocabulary];
             let total: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
             score += f64::from(logits[token as usize]) - total.ln();
