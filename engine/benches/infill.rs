@@ -18,7 +18,8 @@ fn request(hole_tokens: usize) -> InfillRequest {
 }
 
 fn infill(criterion: &mut Criterion) {
-    let options = LocalOptions { model: ModelSource::Embedded, device: Device::Auto, threads: None };
+    let options =
+        LocalOptions { model: ModelSource::Embedded, device: Device::Auto, threads: None, ..LocalOptions::default() };
     let engine = LocalInfiller::open(&options).expect("the embedded model opens");
     let fill = |request: &InfillRequest| engine.infill(request, &Cancel::new(), &mut |_| {}).expect("a fill");
     let request = request(32);

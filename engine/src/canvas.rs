@@ -116,6 +116,12 @@ impl Canvas {
         self.rows[row]
     }
 
+    /// Puts equal rows with these tokens before the row at `index`; it and those behind it move down.
+    pub(crate) fn insert(&mut self, index: usize, row: Row, tokens: &[u32]) {
+        self.rows.splice(index..index, std::iter::repeat_n(row, tokens.len()));
+        self.tokens.splice(index..index, tokens.iter().copied());
+    }
+
     /// Takes rows away; those behind them move up.
     pub(crate) fn remove(&mut self, rows: Range<usize>) {
         self.rows.drain(rows.clone());

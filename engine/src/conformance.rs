@@ -98,11 +98,20 @@ fn run_tape(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Res
         noise: &tape,
         sets: &[],
         delete: None,
+        grow_to: None,
         own_probabilities: false,
         first_soft: first_soft.as_deref(),
     };
     let mut trace = output::Trace::new(rows);
-    let job = CanvasJob { canvas, holes: Vec::new(), prompt: 0, seed: 0, candidate: 0, votes: Votes::default() };
+    let job = CanvasJob {
+        canvas,
+        holes: Vec::new(),
+        limits: Vec::new(),
+        prompt: 0,
+        seed: 0,
+        candidate: 0,
+        votes: Votes::default(),
+    };
     let denoised = run.run(vec![job], &mut workspace, &cancel, &mut |report| trace.record(&report))?;
     Ok(Output::Trace(trace, denoised[0].steps))
 }

@@ -3,16 +3,18 @@
 use std::ops::Range;
 
 use crate::backend::{Backend, RowOutcome, RowVote, SampleNoise, SampleRow, SampleSettings, Segment, denoise};
-use crate::canvas::{Canvas, TokenSet};
+use crate::canvas::{Canvas, Row, TokenSet};
 use crate::philox::{self, Place, Purpose};
 use crate::prior::{AcceptedRow, Votes};
 use crate::sampler::{Schedule, Stopping, accept};
 use crate::{Cancel, Error};
 
+mod growth;
 mod surplus;
 #[cfg(test)]
 mod tests;
 
+use growth::{Growth, pushed};
 use surplus::{moved, surplus};
 
 /// Where a run's random numbers come from.
@@ -72,6 +74,8 @@ pub(crate) struct CanvasJob {
     pub(crate) canvas: Canvas,
     /// The rows of each hole, ascending. They need not be named where nothing is deleted.
     pub(crate) holes: Vec<Range<usize>>,
+    /// The rows that each hole may have at most, if holes may grow.
+    pub(crate) limits: Vec<usize>,
     /// Which of the run's prompts it stands over.
     pub(crate) prompt: usize,
     pub(crate) seed: u64,
@@ -122,6 +126,8 @@ pub(crate) struct Run<'a, B: Backend> {
     pub(crate) sets: &'a [TokenSet],
     /// The token that says that a row holds no text; rows at a hole's end that do are removed between steps.
     pub(crate) delete: Option<u32>,
+    /// Holes in which no row is left over grow until their canvas has so many rows; not at all where it is `None`.
+    pub(crate) grow_to: Option<usize>,
     /// Whether the model's own probabilities are wanted, as they are wherever a canvas has votes.
     pub(crate) own_probabilities: bool,
     /// Logits of an earlier step to condition the first one on, [hole rows of all canvases, vocabulary].
@@ -161,8 +167,10 @@ impl<B: Backend> Run<'_, B> {
             for (index, state) in states.iter().enumerate().filter(|(_, state)| state.steps == step + 1) {
                 on_step(state.report(index, step));
             }
-            if let Some(delete) = self.delete {
-                states.iter_mut().filter(|state| !state.done).for_each(|state| state.remove_surplus(delete));
+            if let Some(delete) = self.delete
+                && step + 1 < self.schedule.step_limit
+            {
+                states.iter_mut().filter(|state| state.steps == step + 1).for_each(|state| self.stretch(state, delete));
             }
         }
         Ok(states.into_iter().map(Progress::finish).collect())
@@ -204,6 +212,16 @@ impl<B: Backend> Run<'_, B> {
             self.advance(step, state, pass);
         }
         Ok(())
+    }
+
+    /// Makes the holes as long as they need to be; a canvas that was done goes on where one of them grows.
+    fn stretch(&self, state: &mut Progress, delete: u32) {
+        let grown = self.grow_to.is_some_and(|rows| state.grow(rows, delete, self.noise, self.sets));
+        state.done &= !grown;
+        let shrunk = !state.done && state.remove_surplus(delete);
+        if grown || shrunk {
+            state.stopping.restart();
+        }
     }
 
     /// Accepts, renoises, and decides whether the canvas is done.
@@ -267,8 +285,50 @@ impl Progress {
         }
     }
 
-    /// Removes what is left over of the holes, so that later steps have less to compute.
-    fn remove_surplus(&mut self, delete: u32) {
+    /// Adds rows of noise to holes in which none is left over; whether there are any.
+    fn grow(&mut self, canvas_rows: usize, delete: u32, noise: &dyn NoiseSource, sets: &[TokenSet]) -> bool {
+        let mut first = 0;
+        let mut grown = false;
+        for hole in 0..self.job.holes.len() {
+            let Range { start, end } = self.job.holes[hole];
+            let outcomes = &self.outcomes[first..first + (end - start)];
+            let growth = Growth { hole_rows: self.job.limits[hole], canvas_rows };
+            let count = growth.of(outcomes, delete, self.steps, self.done, self.job.canvas.len());
+            first += end - start;
+            if count > 0 {
+                let row = self.job.canvas.row(end - 1);
+                let allowed = row.allowed().map(|set| &sets[set]);
+                let place = |row: usize| self.job.place(self.steps - 1, row);
+                let tokens: Vec<u32> = (end..end + count).map(|row| noise.renoise(place(row), allowed)).collect();
+                self.insert(hole, row, &tokens, first, delete);
+                first += count;
+                grown = true;
+            }
+        }
+        grown
+    }
+
+    /// Adds rows to a hole's end, which is before the hole rows' `index`-th. All rows behind it move down.
+    fn insert(&mut self, hole: usize, row: Row, tokens: &[u32], index: usize, delete: u32) {
+        let Range { end, .. } = self.job.holes[hole];
+        let rows = end..end + tokens.len();
+        self.job.canvas.insert(end, row, tokens);
+        self.job.votes.insert(rows.clone(), delete);
+        self.job.holes[hole].end += rows.len();
+        for later in &mut self.job.holes[hole + 1..] {
+            *later = later.start + rows.len()..later.end + rows.len();
+        }
+        self.hole_rows[index..].iter_mut().for_each(|row| *row += rows.len());
+        self.hole_rows.splice(index..index, rows.clone());
+        self.outcomes.splice(index..index, rows.clone().map(|_| RowOutcome::default()));
+        self.accepted.splice(index..index, rows.clone().map(|_| false));
+        for row in self.soft_rows.iter_mut().flatten() {
+            *row = pushed(*row, &rows);
+        }
+    }
+
+    /// Removes what is left over of the holes, so that later steps have less to compute; whether anything is.
+    fn remove_surplus(&mut self, delete: u32) -> bool {
         let mut first = 0;
         let mut shrunk = false;
         for hole in 0..self.job.holes.len() {
@@ -281,9 +341,7 @@ impl Progress {
             }
             first += self.job.holes[hole].len();
         }
-        if shrunk {
-            self.stopping.restart();
-        }
+        shrunk
     }
 
     /// Removes rows of a hole that hold `delete`, whose first is the hole rows' `index`-th. All rows behind them move up.

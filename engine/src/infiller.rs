@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use crate::{Cancel, Error};
 
 /// Text in, text out: all that a front end sees of an engine, whether it runs here or elsewhere.
@@ -25,6 +27,11 @@ pub trait Infiller: Send + Sync {
 
     /// Which model runs where.
     fn describe(&self) -> &Description;
+
+    /// How many tokens a text by itself is for the model, if there is one.
+    fn token_count(&self, _text: &str) -> Option<usize> {
+        None
+    }
 }
 
 /// A text with holes.
@@ -99,6 +106,8 @@ pub struct Infill {
     pub candidates: Vec<Candidate>,
     /// What the prompt cost.
     pub prompt: PromptUse,
+    /// How the free holes came to their lengths.
+    pub length: LengthUse,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -139,6 +148,30 @@ pub struct PromptUse {
     pub reused: usize,
     /// Rows on the canvas at the start, pinned ones included.
     pub canvas_rows: usize,
+}
+
+/// How a hole of unknown length finds it. Any of these can be combined; without any, all its rows are text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Elastic {
+    /// Holes start too long, and the model deletes what is left over; only for a checkpoint that has learned it.
+    pub delete: bool,
+    /// Several lengths are denoised side by side, and the likeliest fill wins.
+    pub lengths: bool,
+    /// A hole in which no row is left over gets more; only together with `delete`, which is what tells.
+    pub growth: bool,
+}
+
+/// How free holes came to their lengths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LengthUse {
+    /// By which means.
+    pub elastic: Elastic,
+    /// Lengths tried side by side.
+    pub lengths_tried: usize,
+    /// Rows of all holes at the start; of the longest of several lengths.
+    pub rows_at_start: usize,
+    /// Rows of the best candidate's holes at the end.
+    pub rows_at_end: usize,
 }
 
 /// Milliseconds by stage.

@@ -30,8 +30,8 @@ mod tokenizer;
 pub use cancel::Cancel;
 pub use error::Error;
 pub use infiller::{
-    Candidate, Choice, Description, Device, Extent, Hole, Infill, InfillRequest, Infiller, Language, ModelSource,
-    Piece, PromptUse, Step, Timings,
+    Candidate, Choice, Description, Device, Elastic, Extent, Hole, Infill, InfillRequest, Infiller, Language,
+    LengthUse, ModelSource, Piece, PromptUse, Step, Timings,
 };
 pub use local::{Autoregressor, LocalInfiller, LocalOptions, cuda_devices};
 pub use prior::Copier;

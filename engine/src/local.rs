@@ -22,7 +22,9 @@ use crate::infiller::check::check;
 use crate::prompt::{self, Budget, Markers};
 use crate::sampler::Schedule;
 use crate::tokenizer::Tokenizer;
-use crate::{Cancel, Description, Device, Error, Infill, InfillRequest, Infiller, ModelSource, Step};
+use crate::{
+    Cancel, Description, Device, Elastic, Error, Infill, InfillRequest, Infiller, LengthUse, ModelSource, Step,
+};
 
 pub use autoregress::Autoregressor;
 pub use device::cuda_devices;
@@ -45,6 +47,15 @@ pub struct LocalOptions {
     pub device: Device,
     /// Threads to compute with; all cores where it is `None`.
     pub threads: Option<usize>,
+    /// How holes find their length; as suits the checkpoint where it is `None`.
+    pub elastic: Option<Elastic>,
+}
+
+impl Default for LocalOptions {
+    /// The embedded model, wherever it runs best.
+    fn default() -> Self {
+        Self { model: ModelSource::Embedded, device: Device::Auto, threads: None, elastic: None }
+    }
 }
 
 /// An engine in this process. Requests are served one after the other.
@@ -64,7 +75,7 @@ impl LocalInfiller {
                 path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
             }
         };
-        Ok(Self { engine: Engine::new(&checkpoint, backend, name, device)? })
+        Ok(Self { engine: Engine::new(&checkpoint, backend, name, device, options.elastic)? })
     }
 }
 
@@ -80,6 +91,10 @@ impl Infiller for LocalInfiller {
 
     fn describe(&self) -> &Description {
         &self.engine.description
+    }
+
+    fn token_count(&self, text: &str) -> Option<usize> {
+        Some(self.engine.tokenizer.encode(&prompt::normalise(text)).len())
     }
 }
 
@@ -108,9 +123,13 @@ struct Engine<B: Backend> {
     description: Description,
     tokenizer: Tokenizer,
     markers: Markers,
-    delete: u32,
+    /// The token that says that a row holds no text, if the model is to use it.
+    delete: Option<u32>,
+    elastic: Elastic,
     /// The odds of what the document repeats against the model; `None` where it does not count.
     prior_odds: Option<f64>,
+    /// What a token adds to a fill's score where several lengths are tried.
+    length_bonus: Option<f64>,
     /// For free holes.
     budget: Budget,
     /// For holes with choices.
@@ -130,7 +149,13 @@ struct State<B: Backend> {
 }
 
 impl<B: Backend> Engine<B> {
-    fn new(checkpoint: &Checkpoint, backend: B, model: String, device: String) -> Result<Self, Error> {
+    fn new(
+        checkpoint: &Checkpoint,
+        backend: B,
+        model: String,
+        device: String,
+        elastic: Option<Elastic>,
+    ) -> Result<Self, Error> {
         let config = &checkpoint.config;
         let cannot_fill = |reason: String| Error::unsupported(model.as_ref(), reason);
         if config.lacuna.layout_version != Some(prompt::LAYOUT_VERSION) {
@@ -139,15 +164,21 @@ impl<B: Backend> Engine<B> {
                     .to_owned(),
             ));
         }
-        let delete = config.lacuna.delete_token_id.ok_or_else(|| {
-            cannot_fill("the checkpoint knows no delete token, so the fill's length would be a guess".to_owned())
-        })?;
+        let known_delete = config.lacuna.delete_token_id;
+        let suits =
+            Elastic { delete: known_delete.is_some(), lengths: known_delete.is_none(), growth: known_delete.is_some() };
+        let elastic = elastic.unwrap_or(suits);
+        if elastic.delete && known_delete.is_none() {
+            return Err(cannot_fill("the checkpoint knows no delete token (lacuna.delete_token_id)".to_owned()));
+        }
+        let delete = known_delete.filter(|_| elastic.delete);
         let tokenizer = checkpoint.tokenizer()?;
         let markers = Markers::find(&tokenizer).map_err(|missing| {
             cannot_fill(format!("layout 1 needs the token {missing}, which tokenizer.json lacks"))
         })?;
         let vocabulary = config.vocab_size;
-        let is_text = |id: u32| id == delete || (!tokenizer.is_special(id) && !tokenizer.token_bytes(id).is_empty());
+        let is_text =
+            |id: u32| Some(id) == delete || (!tokenizer.is_special(id) && !tokenizer.token_bytes(id).is_empty());
         let sets = [
             TokenSet::from_predicate(vocabulary, |id| is_text(id) && !tokenizer.contains_newline(id)),
             TokenSet::from_predicate(vocabulary, is_text),
@@ -163,7 +194,9 @@ impl<B: Backend> Engine<B> {
             },
             markers,
             delete,
+            elastic,
             prior_odds: config.lacuna.context_prior,
+            length_bonus: config.lacuna.length_bonus,
             budget: Budget {
                 prompt_tokens: PROMPT_TOKENS.min(config.max_positions),
                 canvas_rows: config.canvas_length,
@@ -213,7 +246,8 @@ impl<B: Backend> Engine<B> {
         let mut progress = Progress::new(request);
         self.choose(&mut state, &mut progress, cancel, on_step)?;
         self.fill(&mut state, &mut progress, cancel, on_step)?;
-        Ok(Infill { candidates: progress.candidates(), prompt: progress.prompt, timings: progress.timings })
+        let length = LengthUse { elastic: self.elastic, ..progress.length };
+        Ok(Infill { candidates: progress.candidates(), prompt: progress.prompt, length, timings: progress.timings })
     }
 }
 

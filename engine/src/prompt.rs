@@ -99,7 +99,10 @@ pub(crate) struct Passage<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SizedHole {
     pub(crate) byte_range: Range<usize>,
+    /// At the start.
     pub(crate) rows: usize,
+    /// What it may grow to.
+    pub(crate) rows_max: usize,
     /// Which set of tokens its rows may hold: [`LINE_SET`] or [`BLOCK_SET`].
     pub(crate) set: usize,
 }
@@ -111,7 +114,9 @@ impl SizedHole {
             Extent::Line => (LINE_TOKENS, LINE_SET),
             Extent::Block => (BLOCK_TOKENS, BLOCK_SET),
         };
-        Self { byte_range, rows: max_tokens.unwrap_or(usual).clamp(1, HOLE_MAX_TOKENS), set }
+        let rows_max = max_tokens.unwrap_or(HOLE_MAX_TOKENS).clamp(1, HOLE_MAX_TOKENS);
+        let rows = if max_tokens.is_some() { rows_max } else { usual };
+        Self { byte_range, rows, rows_max, set }
     }
 }
 
@@ -122,6 +127,19 @@ pub(crate) struct Layout {
     pub(crate) canvas: Vec<Row>,
     /// The rows of each of the passage's first holes, at least one.
     pub(crate) holes: Vec<Range<usize>>,
+}
+
+impl Layout {
+    /// Gives a hole so many rows; what stands behind it moves.
+    pub(crate) fn resize(&mut self, hole: usize, rows: usize) {
+        let Range { start, end } = self.holes[hole];
+        let row = self.canvas[start];
+        self.canvas.splice(start..end, std::iter::repeat_n(row, rows));
+        self.holes[hole].end = start + rows;
+        for later in &mut self.holes[hole + 1..] {
+            *later = later.start + rows + start - end..later.end + rows + start - end;
+        }
+    }
 }
 
 /// How a document ends its lines.

@@ -21,7 +21,13 @@ const LOGITS_TOLERANCE: f64 = 1e-4;
 const RUST: &str = "use std::collections::HashMap;\n\n/// Counts words.\nfn count(text: &str) -> HashMap<&str, usize> {\n    let mut counts = HashMap::new();\n    for word in text.split_whitespace() {\n        $0\n    }\n    counts\n}\n";
 
 fn open(threads: Option<usize>) -> LocalInfiller {
-    LocalInfiller::open(&LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads }).unwrap()
+    LocalInfiller::open(&LocalOptions {
+        model: ModelSource::Embedded,
+        device: Device::Cpu,
+        threads,
+        ..LocalOptions::default()
+    })
+    .unwrap()
 }
 
 /// A request whose hole is where `$0` stands.

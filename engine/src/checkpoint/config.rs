@@ -53,6 +53,9 @@ pub(crate) struct LacunaConfig {
     /// The odds of what the document repeats against the model, where either could be right: by how much the one is to
     /// be believed more than the other. What the document repeats does not count where there is none.
     pub(crate) context_prior: Option<f64>,
+    /// Where fills of several lengths are held against each other: what each token adds to the logarithm of a fill's
+    /// probability. Without it the mean over the tokens decides.
+    pub(crate) length_bonus: Option<f64>,
 }
 
 /// What an unknown canvas position holds.
@@ -265,6 +268,7 @@ fn read_lacuna(mut object: Object, vocabulary: usize) -> Result<LacunaConfig, Er
         None => None,
     };
     let context_prior = object.number("context_prior", "a positive number", |odds| odds > 0.0)?;
+    let length_bonus = object.number("length_bonus", "a number", |_| true)?;
     object.finish()?;
-    Ok(LacunaConfig { noise, delete_token_id, layout_version, context_prior })
+    Ok(LacunaConfig { noise, delete_token_id, layout_version, context_prior, length_bonus })
 }

@@ -146,7 +146,15 @@ fn run(canvases: &[Vec<Row>], kind: NoiseKind, delete: Option<u32>, seed: u64) -
         let candidate = candidate as u32;
         let start = |row| noise.start(Place { seed, candidate, step: 0, row: row as u32 }, None);
         let canvas = Canvas::new(rows.clone(), start);
-        CanvasJob { canvas, holes: holes(rows), prompt: 0, seed, candidate, votes: Votes::default() }
+        CanvasJob {
+            canvas,
+            holes: holes(rows),
+            limits: Vec::new(),
+            prompt: 0,
+            seed,
+            candidate,
+            votes: Votes::default(),
+        }
     };
     let run = Run {
         backend: &Dice,
@@ -156,6 +164,7 @@ fn run(canvases: &[Vec<Row>], kind: NoiseKind, delete: Option<u32>, seed: u64) -
         noise: &noise,
         sets: &sets,
         delete,
+        grow_to: None,
         own_probabilities: false,
         first_soft: None,
     };
@@ -253,11 +262,20 @@ fn a_cancelled_run_ends_before_the_next_step() {
         noise: &noise,
         sets: &[],
         delete: None,
+        grow_to: None,
         own_probabilities: false,
         first_soft: None,
     };
     let canvas = Canvas::new(vec![Row::Hole { allowed: None }; 3], |_| 4);
-    let job = CanvasJob { canvas, holes: Vec::new(), prompt: 0, seed: 0, candidate: 0, votes: Votes::default() };
+    let job = CanvasJob {
+        canvas,
+        holes: Vec::new(),
+        limits: Vec::new(),
+        prompt: 0,
+        seed: 0,
+        candidate: 0,
+        votes: Votes::default(),
+    };
     let mut steps = 0;
     let result = run.run(vec![job], &mut Seen::default(), &cancel, &mut |_| {
         steps += 1;

@@ -8,10 +8,13 @@ use crate::tokenizer::Tokenizer;
 /// Reads fills off canvases.
 pub(super) struct Reader<'a> {
     pub(super) tokenizer: &'a Tokenizer,
-    pub(super) delete: u32,
+    /// `None` where every row holds text.
+    pub(super) delete: Option<u32>,
     pub(super) line_end: LineEnd,
     /// How much less the model is to be believed than what the document repeats.
     pub(super) prior_odds: f64,
+    /// What a token adds to a fill's score; without it fills are held against each other by their means.
+    pub(super) length_bonus: Option<f64>,
 }
 
 /// What was made of the holes of one canvas.
@@ -24,6 +27,8 @@ pub(super) struct Filled {
     pub(super) log_sum: f64,
     pub(super) counted: usize,
     pub(super) tokens: usize,
+    /// Rows of the holes in the end.
+    pub(super) rows: usize,
     pub(super) steps: usize,
 }
 
@@ -38,7 +43,11 @@ impl Reader<'_> {
     /// The canvases' fills, best first, equal ones once.
     pub(super) fn rank(&self, denoised: &[Denoised], priors: &[Option<Vec<Continuation>>]) -> Vec<Filled> {
         let mut all: Vec<Filled> = denoised.iter().map(|canvas| self.read(canvas, priors)).collect();
-        all.sort_by(|a, b| b.confidence().total_cmp(&a.confidence()));
+        let score = |filled: &Filled| match self.length_bonus {
+            None => f64::from(filled.confidence()),
+            Some(bonus) => filled.log_sum + bonus * filled.tokens as f64,
+        };
+        all.sort_by(|a, b| score(b).total_cmp(&score(a)));
         let mut ranked: Vec<Filled> = Vec::with_capacity(all.len());
         for filled in all {
             if ranked.iter().all(|better| better.fills != filled.fills) {
@@ -50,13 +59,20 @@ impl Reader<'_> {
 
     fn read(&self, canvas: &Denoised, priors: &[Option<Vec<Continuation>>]) -> Filled {
         let holes = &canvas.holes;
-        let mut filled =
-            Filled { fills: Vec::with_capacity(holes.len()), log_sum: 0.0, counted: 0, tokens: 0, steps: canvas.steps };
+        let mut filled = Filled {
+            fills: Vec::with_capacity(holes.len()),
+            log_sum: 0.0,
+            counted: 0,
+            tokens: 0,
+            rows: 0,
+            steps: canvas.steps,
+        };
         for (hole, prior) in holes.iter().zip(priors) {
             let rows = &canvas.tokens[hole.clone()];
-            let length = rows.iter().position(|token| *token == self.delete).unwrap_or(rows.len());
+            let length = rows.iter().position(|token| Some(*token) == self.delete).unwrap_or(rows.len());
             let text = self.text(&rows[..length]);
             filled.tokens += length;
+            filled.rows += rows.len();
             // The first delete counts: it is the decision that the text ends here.
             let decided = (length + 1).min(rows.len());
             let log_sum_of = |probabilities: &[f32]| {

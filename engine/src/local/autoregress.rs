@@ -9,7 +9,8 @@ use crate::infiller::check::check;
 use crate::philox::Place;
 use crate::prompt::{self, LineEnd, Passage, SizedHole};
 use crate::{
-    Cancel, Candidate, Description, Error, Extent, Infill, InfillRequest, Infiller, Piece, PromptUse, Step, Timings,
+    Cancel, Candidate, Description, Error, Extent, Infill, InfillRequest, Infiller, LengthUse, Piece, PromptUse, Step,
+    Timings,
 };
 
 /// Fills a hole token by token with the encoder, which was trained to say what comes next: the suffix stands before
@@ -111,7 +112,7 @@ impl Infiller for Autoregressor {
         };
         let timings = Timings { prompt_ms, denoise_ms: milliseconds_since(started) };
         let prompt = PromptUse { tokens: prompt.len(), reused: 0, canvas_rows: 0 };
-        Ok(Infill { candidates: vec![candidate], prompt, timings })
+        Ok(Infill { candidates: vec![candidate], prompt, length: LengthUse::default(), timings })
     }
 
     fn describe(&self) -> &Description {
@@ -212,7 +213,12 @@ mod tests {
 
     #[test]
     fn the_embedded_model_reads_and_goes_on() {
-        let options = LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads: Some(1) };
+        let options = LocalOptions {
+            model: ModelSource::Embedded,
+            device: Device::Cpu,
+            threads: Some(1),
+            ..LocalOptions::default()
+        };
         let baseline = Autoregressor::open(&options).unwrap();
         let text = "fn a() {\n    b();\n}\n\nfn c() {\n".to_owned();
         let hole = Hole { max_tokens: Some(6), ..Hole::new(text.len()..text.len(), Extent::Block) };

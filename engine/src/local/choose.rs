@@ -87,7 +87,10 @@ impl<B: Backend> Engine<B> {
                 let hole = &progress.request.holes[*index];
                 match decisions.of_hole[*index] {
                     None => SizedHole::free(range.clone(), hole.extent, hole.max_tokens),
-                    Some(_) => SizedHole { byte_range: range.clone(), rows: decisions.longest(*index), set: BLOCK_SET },
+                    Some(_) => {
+                        let rows = decisions.longest(*index);
+                        SizedHole { byte_range: range.clone(), rows, rows_max: rows, set: BLOCK_SET }
+                    }
                 }
             })
             .collect();
@@ -131,7 +134,9 @@ impl<B: Backend> Engine<B> {
             backend: &self.backend,
             layers: self.layers,
             cache,
-            delete: self.delete,
+            delete: self.delete.ok_or_else(|| {
+                Error::Request("the model knows no delete token, so it cannot choose between texts".to_owned())
+            })?,
             pass_rows: self.choice_budget.canvas_rows.max(ENCODE_ROWS),
         };
         let canvas = self.noise_canvas(progress.request.seed, 0, round.index as u32, &layout);

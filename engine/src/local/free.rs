@@ -14,6 +14,10 @@ use crate::{Cancel, Error, Extent, Piece, Step};
 
 /// Canvases in a batch at most; each costs as much again.
 const CANDIDATES_LIMIT: usize = 16;
+/// Rows that holes have where several lengths are tried, besides all that they may have.
+const LENGTHS: [usize; 8] = [1, 2, 4, 6, 9, 13, 19, 32];
+/// What the document repeats with this probability gets room in its hole.
+const LIKELY: f64 = 0.02;
 
 impl<B: Backend> Engine<B> {
     /// Fills the holes that are left; those on later canvases read what was made of the earlier ones.
@@ -56,16 +60,26 @@ impl<B: Backend> Engine<B> {
         let candidates = progress.request.candidates.clamp(1, CANDIDATES_LIMIT);
         let seed = progress.request.seed;
         let started = Instant::now();
-        let layout = prompt::lay_out(passage, &self.tokenizer, &self.markers, self.budget)?;
+        let mut layout = prompt::lay_out(passage, &self.tokenizer, &self.markers, self.budget)?;
         let holes = &holes[..layout.holes.len()];
-        state.make_room(&self.backend, layout.canvas.len() * candidates)?;
+        let priors = self.priors(passage, layout.holes.len());
+        self.make_room_for_priors(passage, &priors, &mut layout);
+        let layouts = self.lengths(&layout);
+        let limits: Vec<usize> = passage.holes[..layout.holes.len()].iter().map(|hole| hole.rows_max).collect();
+        let canvases = layouts.iter().map(|layout| layout.canvas.len()).sum::<usize>() * candidates;
+        let may_grow = layouts.len() * candidates * self.budget.canvas_rows;
+        state.make_room(&self.backend, if self.elastic.growth { may_grow } else { canvases })?;
         let (cache, reused) =
             state.prompts.encode(&self.backend, self.layers, &layout.prompt, &mut state.workspace, cancel)?;
         progress.prompted(&layout, reused, started);
+        progress.length.lengths_tried = layouts.len();
+        progress.length.rows_at_start += layout.holes.iter().map(Range::len).sum::<usize>();
 
         let started = Instant::now();
-        let priors = self.priors(passage, layout.holes.len());
-        let jobs = (0..candidates).map(|candidate| self.job(seed, candidate as u32, &layout, &priors)).collect();
+        let jobs = (0..candidates)
+            .flat_map(|candidate| layouts.iter().map(move |layout| (candidate, layout)))
+            .map(|(candidate, layout)| self.job(seed, candidate as u32, layout, &limits, &priors))
+            .collect();
         let run = Run {
             backend: &self.backend,
             layers: self.layers,
@@ -73,7 +87,8 @@ impl<B: Backend> Engine<B> {
             schedule: &self.schedule,
             noise: &self.noise,
             sets: &self.sets,
-            delete: Some(self.delete),
+            delete: self.delete,
+            grow_to: self.elastic.growth.then_some(self.budget.canvas_rows),
             own_probabilities: self.prior_odds.is_some(),
             first_soft: None,
         };
@@ -82,7 +97,7 @@ impl<B: Backend> Engine<B> {
             on_step(Step {
                 index: progress.steps + report.step + 1,
                 limit: progress.steps + self.schedule.step_limit,
-                candidate: report.job,
+                candidate: report.job / layouts.len(),
                 holes: &draft,
             });
         })?;
@@ -90,10 +105,13 @@ impl<B: Backend> Engine<B> {
             tokenizer: &self.tokenizer,
             delete: self.delete,
             prior_odds: self.prior_odds.unwrap_or(1.0),
+            length_bonus: self.length_bonus.filter(|_| layouts.len() > 1),
             line_end: LineEnd::near(passage.text, passage.holes[0].byte_range.start),
         };
         let steps = denoised.iter().map(|canvas| canvas.steps).max().unwrap_or(0);
-        progress.end_canvas(holes, reader.rank(&denoised, &priors), steps);
+        let mut ranked = reader.rank(&denoised, &priors);
+        ranked.truncate(candidates);
+        progress.end_canvas(holes, ranked, steps);
         progress.timings.denoise_ms += milliseconds_since(started);
         Ok(())
     }
@@ -115,6 +133,41 @@ impl<B: Backend> Engine<B> {
         holes[..count].iter().map(of_hole).collect()
     }
 
+    /// Lengthens holes that are too short for what is likely to stand in them, as far as the canvas has room.
+    fn make_room_for_priors(&self, passage: &Passage<'_>, priors: &[Option<Vec<Continuation>>], layout: &mut Layout) {
+        for (index, (continuations, hole)) in priors.iter().zip(passage.holes).enumerate() {
+            let likely = continuations.iter().flatten().filter(|continuation| continuation.probability > LIKELY);
+            // And one row that says where it ends.
+            let rows =
+                likely.map(|continuation| self.tokenizer.encode(&continuation.text).len() + 1).max().unwrap_or(0);
+            let now = layout.holes[index].len();
+            let room = self.budget.canvas_rows - layout.canvas.len();
+            let rows = rows.min(hole.rows_max).min(now + room);
+            if rows > now && self.delete.is_some() {
+                layout.resize(index, rows);
+            }
+        }
+    }
+
+    /// The layout with its holes at all the lengths that are to be tried.
+    fn lengths(&self, layout: &Layout) -> Vec<Layout> {
+        if !self.elastic.lengths {
+            return vec![layout.clone()];
+        }
+        let longest = layout.holes.iter().map(Range::len).max().unwrap_or(0);
+        let shorter = LENGTHS.into_iter().filter(|rows| *rows < longest);
+        shorter
+            .chain([longest])
+            .map(|rows| {
+                let mut layout = layout.clone();
+                for hole in 0..layout.holes.len() {
+                    layout.resize(hole, rows.min(layout.holes[hole].len()));
+                }
+                layout
+            })
+            .collect()
+    }
+
     /// The priors as tokens in the holes' rows, those that have room there. Every candidate goes without the likeliest
     /// ones of those before it, so that it comes to something else.
     fn votes(&self, priors: &[Option<Vec<Continuation>>], holes: &[Range<usize>], candidate: u32) -> Votes {
@@ -126,8 +179,9 @@ impl<B: Backend> Engine<B> {
             let sequences =
                 continuations.iter().zip(weights(continuations, odds)).filter_map(|(continuation, weight)| {
                     let mut tokens = self.tokenizer.encode(&continuation.text);
-                    (tokens.len() <= rows.len()).then(|| {
-                        tokens.resize(rows.len(), self.delete);
+                    let fits = tokens.len() == rows.len() || (tokens.len() < rows.len() && self.delete.is_some());
+                    fits.then(|| {
+                        tokens.resize(rows.len(), self.delete.unwrap_or_default());
                         (tokens, weight)
                     })
                 });
@@ -136,10 +190,17 @@ impl<B: Backend> Engine<B> {
         votes
     }
 
-    fn job(&self, seed: u64, candidate: u32, layout: &Layout, priors: &[Option<Vec<Continuation>>]) -> CanvasJob {
+    fn job(
+        &self,
+        seed: u64,
+        candidate: u32,
+        layout: &Layout,
+        limits: &[usize],
+        priors: &[Option<Vec<Continuation>>],
+    ) -> CanvasJob {
         let canvas = self.noise_canvas(seed, candidate, 0, layout);
         let votes = self.votes(priors, &layout.holes, candidate);
-        CanvasJob { canvas, holes: layout.holes.clone(), prompt: 0, seed, candidate, votes }
+        CanvasJob { canvas, holes: layout.holes.clone(), limits: limits.to_vec(), prompt: 0, seed, candidate, votes }
     }
 
     /// The layout's canvas with noise in all its holes.
@@ -155,7 +216,7 @@ impl<B: Backend> Engine<B> {
         let mut drafts: Vec<Vec<Piece>> = vec![Vec::new(); report.holes.len()];
         for ((row, outcome), accepted) in report.hole_rows.iter().zip(report.outcomes).zip(report.accepted) {
             let Some(hole) = report.holes.iter().position(|hole| hole.contains(row)) else { continue };
-            let text = match outcome.argmax == self.delete {
+            let text = match Some(outcome.argmax) == self.delete {
                 true => String::new(),
                 false => self.tokenizer.decode(&[outcome.argmax]),
             };

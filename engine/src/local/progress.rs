@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{answer::Filled, milliseconds_since};
 use crate::prompt::Layout;
-use crate::{Candidate, Choice, InfillRequest, Piece, PromptUse, Step, Timings};
+use crate::{Candidate, Choice, InfillRequest, LengthUse, Piece, PromptUse, Step, Timings};
 
 /// A request under way: what stands in its holes, and what that cost.
 pub(super) struct Progress<'a> {
@@ -22,6 +22,7 @@ pub(super) struct Progress<'a> {
     /// Rounds, and steps of the canvases that are done.
     pub(super) steps: usize,
     pub(super) prompt: PromptUse,
+    pub(super) length: LengthUse,
     pub(super) timings: Timings,
 }
 
@@ -55,6 +56,7 @@ impl<'a> Progress<'a> {
             rounds: 0,
             steps: 0,
             prompt: PromptUse::default(),
+            length: LengthUse::default(),
             timings: Timings::default(),
         }
     }
@@ -134,6 +136,7 @@ impl<'a> Progress<'a> {
                 self.pieces[*hole] = vec![Piece { text: fill.clone(), settled: true, certainty: best.confidence() }];
             }
         }
+        self.length.rows_at_end += ranked.first().map_or(0, |best| best.rows);
         self.steps += steps;
         self.canvases.push(FilledCanvas { holes: holes.iter().map(|(hole, _)| *hole).collect(), ranked });
     }

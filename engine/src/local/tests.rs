@@ -5,7 +5,8 @@ use crate::backend::ENCODE_ROWS;
 use crate::{Cancel, Device, Error, Extent, Hole, InfillRequest, Infiller, Language, ModelSource};
 
 fn open() -> LocalInfiller {
-    let options = LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads: Some(2) };
+    let options =
+        LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads: Some(2), ..LocalOptions::default() };
     LocalInfiller::open(&options).unwrap()
 }
 

@@ -3,7 +3,9 @@ use std::time::Instant;
 use super::continuations_at;
 use crate::infiller::check::check;
 use crate::prompt::LineEnd;
-use crate::{Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, PromptUse, Step, Timings};
+use crate::{
+    Cancel, Candidate, Description, Error, Infill, InfillRequest, Infiller, LengthUse, PromptUse, Step, Timings,
+};
 
 /// Fills holes with what the document repeats, without any model: the baseline that a model has to beat.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl Infiller for Copier {
         let choices = vec![None; fills.len()];
         let timings = Timings { prompt_ms: 0.0, denoise_ms: started.elapsed().as_secs_f64() * 1e3 };
         let candidate = Candidate { fills, choices, confidence, tokens: 0, steps: 0 };
-        Ok(Infill { candidates: vec![candidate], prompt: PromptUse::default(), timings })
+        Ok(Infill { candidates: vec![candidate], prompt: PromptUse::default(), length: LengthUse::default(), timings })
     }
 
     fn describe(&self) -> &Description {

@@ -58,6 +58,19 @@ impl Votes {
         }
     }
 
+    /// Adds rows to a hole's end; sequences hold `delete` there. The rows behind them move down.
+    pub(crate) fn insert(&mut self, inserted: Range<usize>, delete: u32) {
+        for hole in &mut self.holes {
+            if hole.rows.end == inserted.start {
+                hole.rows.end += inserted.len();
+                let rows = hole.rows.len();
+                hole.sequences.iter_mut().for_each(|(tokens, _)| tokens.resize(rows, delete));
+            } else if hole.rows.start >= inserted.start {
+                hole.rows = hole.rows.start + inserted.len()..hole.rows.end + inserted.len();
+            }
+        }
+    }
+
     /// Calls `vote` with what may stand in each row of the canvas, given what was accepted there before. Rows come in
     /// ascending order, each token once.
     pub(crate) fn cast(&self, accepted: &[AcceptedRow], mut vote: impl FnMut(RowVote)) {

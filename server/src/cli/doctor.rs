@@ -82,6 +82,7 @@ pub(crate) fn run(arguments: &DoctorArguments, out: &mut dyn Write) -> anyhow::R
         model: arguments.engine.source(),
         device: arguments.engine.device,
         threads: arguments.engine.threads(),
+        ..LocalOptions::default()
     };
     let open = |options: &LocalOptions| Ok(Box::new(LocalInfiller::open(options)?) as Box<dyn Infiller>);
     let report = examine(&options, arguments.seed, &open);

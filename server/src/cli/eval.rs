@@ -17,7 +17,9 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use lacuna_engine::{Autoregressor, Cancel, Copier, Error, InfillRequest, Infiller, LocalInfiller, LocalOptions};
+use lacuna_engine::{
+    Autoregressor, Cancel, Copier, Elastic, Error, InfillRequest, Infiller, LocalInfiller, LocalOptions,
+};
 use serde::Serialize;
 
 use super::options::EngineOptions;
@@ -45,9 +47,12 @@ pub(crate) struct EvalArguments {
     /// Score what the model says, whether or not it fits the text around it
     #[arg(long)]
     raw: bool,
-    /// Tell the model whether the solution has one line or several
+    /// Tell the model how many tokens and whether one line or several the solution has
     #[arg(long)]
     oracle_length: bool,
+    /// How a hole finds its length, instead of what suits the model
+    #[arg(long, value_enum, value_delimiter = ',')]
+    elastic: Option<Vec<Mechanism>>,
     /// How sure the model must be of what is shown
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     min_confidence: f32,
@@ -73,6 +78,18 @@ enum Baseline {
 }
 
 const PROGRESS: &str = "{bar:40} {pos} of {len} tasks, {eta} left";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Mechanism {
+    /// The model deletes what is left over
+    Delete,
+    /// Several lengths are tried side by side
+    Lengths,
+    /// A hole in which nothing is left over gets more
+    Growth,
+    /// None: all of a hole is text
+    None,
+}
 
 /// The printed object.
 #[derive(Serialize)]
@@ -132,6 +149,8 @@ impl EvalArguments {
                 model: self.engine.checked_source()?,
                 device: self.engine.device,
                 threads: self.engine.threads().or(one_each),
+                elastic: self.elastic.as_deref().map(elastic),
+                ..LocalOptions::default()
             })
         };
         Ok(match self.baseline {
@@ -175,7 +194,10 @@ impl EvalArguments {
     }
 
     fn outcome(&self, task: &Task, infiller: &dyn Infiller) -> anyhow::Result<Outcome> {
-        let (text, hole) = task.hole(self.oracle_length);
+        let (text, mut hole) = task.hole(self.oracle_length);
+        if self.oracle_length {
+            hole.max_tokens = infiller.token_count(&task.solution);
+        }
         let extent = hole.extent;
         let request =
             InfillRequest { text, language: task.language(), holes: vec![hole], seed: self.seed, candidates: 1 };
@@ -205,6 +227,11 @@ impl EvalArguments {
             ms: (self.jobs.get() == 1).then_some(ms),
         })
     }
+}
+
+fn elastic(mechanisms: &[Mechanism]) -> Elastic {
+    let has = |mechanism| mechanisms.contains(&mechanism);
+    Elastic { delete: has(Mechanism::Delete), lengths: has(Mechanism::Lengths), growth: has(Mechanism::Growth) }
 }
 
 fn report(model: String, tasks: &[Task], outcomes: &[Outcome], strip: bool) -> Report {

@@ -41,7 +41,7 @@ impl Infiller for Fake {
         if candidates.is_empty() {
             return Err(Error::Cancelled);
         }
-        Ok(Infill { candidates, prompt: Default::default(), timings: Default::default() })
+        Ok(Infill { candidates, prompt: Default::default(), length: Default::default(), timings: Default::default() })
     }
 
     fn describe(&self) -> &Description {

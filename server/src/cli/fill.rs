@@ -93,6 +93,7 @@ pub(crate) fn run(arguments: &FillArguments) -> anyhow::Result<ExitCode> {
         model: engine.checked_source()?,
         device: engine.device,
         threads: engine.threads(),
+        ..LocalOptions::default()
     })?;
     let load_ms = milliseconds_since(start);
     let request = InfillRequest {
@@ -183,6 +184,7 @@ impl Answer<'_> {
                 rejected: &rejected,
                 model: &description.model,
                 device: &description.device,
+                length: infill.length,
                 timings_ms: TimingsMs {
                     load: self.load_ms,
                     prompt: infill.timings.prompt_ms,

@@ -63,7 +63,8 @@ impl Engine {
         let engine = &arguments.engine;
         // A wrong folder is wrong, needed or not.
         let model = engine.checked_source()?;
-        let options = LocalOptions { model, device: engine.device, threads: engine.threads() };
+        let options =
+            LocalOptions { model, device: engine.device, threads: engine.threads(), ..LocalOptions::default() };
         Ok(Self { options: (!arguments.no_model).then_some(options), opened: None })
     }
 

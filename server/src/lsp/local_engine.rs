@@ -16,7 +16,7 @@ impl LocalEngines {
             Device::Auto => self.0.device,
             device => device,
         };
-        Ok(LocalOptions { model, device, threads: settings.threads.or(self.0.threads) })
+        Ok(LocalOptions { model, device, threads: settings.threads.or(self.0.threads), ..LocalOptions::default() })
     }
 }
 
@@ -31,7 +31,12 @@ impl LoadEngine for LocalEngines {
         let ModelSource::Folder(_) = options.model else {
             return None;
         };
-        let embedded = LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads: options.threads };
+        let embedded = LocalOptions {
+            model: ModelSource::Embedded,
+            device: Device::Cpu,
+            threads: options.threads,
+            ..LocalOptions::default()
+        };
         LocalInfiller::open(&embedded).ok().map(|engine| Box::new(engine) as Box<dyn Infiller>)
     }
 }

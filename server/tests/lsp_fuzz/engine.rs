@@ -31,7 +31,12 @@ impl Infiller for Engine {
             tokens: holes,
             steps: 1,
         };
-        Ok(Infill { candidates: vec![candidate], prompt: PromptUse::default(), timings: Timings::default() })
+        Ok(Infill {
+            candidates: vec![candidate],
+            prompt: PromptUse::default(),
+            length: Default::default(),
+            timings: Timings::default(),
+        })
     }
 
     fn describe(&self) -> &Description {

@@ -119,5 +119,5 @@ fn infill(fills: Vec<String>, confidence: f32) -> Infill {
         .into_iter()
         .map(|fill| Candidate { fills: vec![fill], choices: vec![None], confidence, tokens: 1, steps: 1 })
         .collect();
-    Infill { candidates, prompt: PromptUse::default(), timings: Timings::default() }
+    Infill { candidates, prompt: PromptUse::default(), length: Default::default(), timings: Timings::default() }
 }

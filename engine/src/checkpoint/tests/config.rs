@@ -162,12 +162,13 @@ fn the_lacuna_key_is_read_strictly() {
         config["lacuna"] = lacuna;
         config
     };
-    let full = json!({"noise": "absorbing", "mask_token_id": 4, "delete_token_id": 5, "layout_version": 1, "context_prior": 2});
+    let full = json!({"noise": "absorbing", "mask_token_id": 4, "delete_token_id": 5, "layout_version": 1, "context_prior": 2, "length_bonus": 0.5});
     let expected = LacunaConfig {
         noise: Noise::Absorbing { mask_token_id: 4 },
         delete_token_id: Some(5),
         layout_version: Some(1),
         context_prior: Some(2.0),
+        length_bonus: Some(0.5),
     };
     assert_eq!(parse(&with(full)).lacuna, expected);
     assert_eq!(parse(&with(json!({}))).lacuna, LacunaConfig::default());

@@ -10,7 +10,8 @@ use crate::local::{LocalInfiller, LocalOptions};
 use crate::{Candidate, Device, Extent, Hole, Infiller, Language, ModelSource};
 
 fn open() -> LocalInfiller {
-    let options = LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads: Some(2) };
+    let options =
+        LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads: Some(2), ..LocalOptions::default() };
     LocalInfiller::open(&options).unwrap()
 }
 
@@ -47,7 +48,7 @@ fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
     let choices: Vec<Vec<u32>> =
         request.holes[0].choices.iter().map(|choice| engine.tokenizer.encode(choice)).collect();
     let rows = choices.iter().map(Vec::len).max().unwrap();
-    let hole = SizedHole { byte_range: request.holes[0].byte_range.clone(), rows, set: BLOCK_SET };
+    let hole = SizedHole { byte_range: request.holes[0].byte_range.clone(), rows, rows_max: rows, set: BLOCK_SET };
     let passage = Passage { text: &request.text, language: request.language, holes: &[hole] };
     let layout = prompt::lay_out(&passage, &engine.tokenizer, &engine.markers, engine.choice_budget).unwrap();
     let NoiseKind::Absorbing(mask) = engine.noise.kind else { panic!("the embedded model has a mask token") };
@@ -67,7 +68,7 @@ fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
         .unwrap();
     let scores = choices.iter().map(|tokens| {
         let mut canvas = canvas.clone();
-        let ended: Vec<u32> = tokens.iter().copied().chain([engine.delete]).take(rows).collect();
+        let ended: Vec<u32> = tokens.iter().copied().chain(engine.delete).take(rows).collect();
         let mut score = 0.0;
         for (row, token) in (layout.holes[0].start..).zip(ended) {
             let segments = [crate::backend::Segment { rows: canvas.len(), prompt: 0 }];

@@ -3,7 +3,7 @@ use crate::cli::fake::Fake;
 use lacuna_engine::Device;
 
 fn options() -> LocalOptions {
-    LocalOptions { model: ModelSource::Embedded, device: Device::Auto, threads: None }
+    LocalOptions { model: ModelSource::Embedded, device: Device::Auto, threads: None, ..LocalOptions::default() }
 }
 
 fn examine_with(fills: &'static [&'static str]) -> Report {

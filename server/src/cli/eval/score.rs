@@ -29,9 +29,12 @@ pub(super) struct Summary {
     /// Completions after which the text has no more syntax errors than with the solution, of those in a language that
     /// can be parsed.
     pub(super) syntax_valid: Option<f64>,
-    /// Completions that were shown, and the exact ones among them.
+    /// Completions that were shown; and among them the exact ones, those that are valid, and those whose first line
+    /// is right.
     pub(super) coverage: f64,
     pub(super) precision_shown: Option<f64>,
+    pub(super) syntax_valid_shown: Option<f64>,
+    pub(super) first_line_shown: Option<f64>,
     /// The mean difference in lines between completion and solution.
     pub(super) length_error: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +48,7 @@ pub(super) struct Summary {
 /// One outcome held against its task's solution.
 struct Score {
     exact: bool,
+    first_line: bool,
     similarity: f64,
     valid: Option<bool>,
     length_error: usize,
@@ -56,6 +60,7 @@ impl Score {
         let lines = |text: &str| text.matches('\n').count();
         Self {
             exact: trim(&outcome.completion) == trim(&task.solution),
+            first_line: outcome.completion.lines().next() == task.solution.lines().next(),
             similarity: strsim::normalized_levenshtein(&outcome.completion, &task.solution),
             valid: is_valid(task, &outcome.completion),
             length_error: lines(&outcome.completion).abs_diff(lines(&task.solution)),
@@ -83,7 +88,10 @@ impl Summary {
             (!values.is_empty()).then(|| values.iter().filter(|value| **value).count() as f64 / values.len() as f64)
         };
         let valid: Vec<_> = all.iter().filter_map(|(_, score)| score.valid).collect();
-        let shown: Vec<_> = all.iter().filter(|(outcome, _)| outcome.shown).map(|(_, score)| score.exact).collect();
+        let shown: Vec<_> = all.iter().filter(|(outcome, _)| outcome.shown).map(|(_, score)| score).collect();
+        let of_shown = |value: &dyn Fn(&Score) -> Option<bool>| {
+            share(&shown.iter().filter_map(|score| value(score)).collect::<Vec<_>>())
+        };
         let mut times: Vec<_> = all.iter().filter_map(|(outcome, _)| outcome.ms).collect();
         times.sort_by(f64::total_cmp);
         let percentile =
@@ -94,7 +102,9 @@ impl Summary {
             edit_similarity: mean(&|score| score.similarity),
             syntax_valid: share(&valid),
             coverage: shown.len() as f64 / all.len() as f64,
-            precision_shown: share(&shown),
+            precision_shown: of_shown(&|score| Some(score.exact)),
+            syntax_valid_shown: of_shown(&|score| score.valid),
+            first_line_shown: of_shown(&|score| Some(score.first_line)),
             length_error: mean(&|score| score.length_error as f64),
             mean_ms: (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64),
             p50_ms: percentile(0.5),

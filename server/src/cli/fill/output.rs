@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use lacuna_engine::LengthUse;
 use serde::Serialize;
 
 use super::Fitted;
@@ -22,6 +23,8 @@ pub(super) struct Report<'a> {
     pub(super) rejected: &'a [Change],
     pub(super) model: &'a str,
     pub(super) device: &'a str,
+    /// How the hole came to its length.
+    pub(super) length: LengthUse,
     pub(super) timings_ms: TimingsMs,
 }
 

@@ -57,7 +57,12 @@ impl<R: Fn(usize, &InfillRequest) -> Result<Choice, Error> + Send + Sync> Infill
             tokens: 1,
             steps: 1,
         };
-        Ok(Infill { candidates: vec![candidate], prompt: Default::default(), timings: Default::default() })
+        Ok(Infill {
+            candidates: vec![candidate],
+            prompt: Default::default(),
+            length: Default::default(),
+            timings: Default::default(),
+        })
     }
 
     fn describe(&self) -> &Description {
