@@ -12,5 +12,6 @@ pub mod logging;
 pub mod lsp;
 pub mod markdown;
 pub mod postprocess;
+pub mod renoise;
 pub mod settings;
 pub mod syntax;

@@ -3,8 +3,10 @@
 //! Everything here is pure: text in, plain data out. A tree that is out of date may lead to a worse hole, never to
 //! a range outside the text, inside a character, or between the two characters of a `\r\n`.
 
+mod balance;
 mod block;
 mod caret;
+mod checker;
 mod errors;
 mod hole;
 mod language;
@@ -19,6 +21,7 @@ pub use language::{language_of, language_of_id, parse};
 pub use placeholders::{Placeholder, find_placeholders};
 pub use tree::SyntaxTree;
 
+pub(crate) use checker::Checker;
 pub(crate) use errors::errors;
 pub(crate) use language::grammar;
 

@@ -23,7 +23,8 @@ use lacuna_engine::{
 use serde::Serialize;
 
 use super::options::EngineOptions;
-use crate::postprocess::{self, Surroundings};
+use crate::postprocess::{self, Options, Processed, Surroundings};
+use crate::renoise;
 use results::Results;
 use score::{Outcome, Summary};
 use task::Task;
@@ -47,6 +48,9 @@ pub(crate) struct EvalArguments {
     /// Score what the model says, whether or not it fits the text around it
     #[arg(long)]
     raw: bool,
+    /// Leave what breaks the syntax as it is, instead of denoising it again
+    #[arg(long)]
+    no_renoise: bool,
     /// Tell the model how many tokens and whether one line or several the solution has
     #[arg(long)]
     oracle_length: bool,
@@ -150,7 +154,6 @@ impl EvalArguments {
                 device: self.engine.device,
                 threads: self.engine.threads().or(one_each),
                 elastic: self.elastic.as_deref().map(elastic),
-                ..LocalOptions::default()
             })
         };
         Ok(match self.baseline {
@@ -207,20 +210,22 @@ impl EvalArguments {
             Err(Error::Request(reason)) => anyhow::bail!("{reason}"),
             Err(error) => return Err(error.into()),
         };
-        let ms = start.elapsed().as_secs_f64() * 1000.0;
         let best = infill.candidates.into_iter().next().context("the engine gave no fill")?;
-        let mut completion = best.fills.into_iter().next().unwrap_or_default();
-        let mut is_rejected = false;
-        if !self.raw {
-            let around = Surroundings { before: &task.before, after: &task.after, extent, language: task.language() };
-            let processed = postprocess::process(&completion, &around);
-            is_rejected = processed.rejected.is_some();
-            completion = processed.text;
-        }
+        let around = Surroundings { before: &task.before, after: &task.after, extent, language: task.language() };
+        let (best, processed) = if self.raw {
+            let text = best.fills.first().cloned().unwrap_or_default();
+            (best, Processed { text, ..Processed::default() })
+        } else if self.no_renoise {
+            let processed = postprocess::process(&best.fills[0], &around);
+            (best, processed)
+        } else {
+            renoise::process(infiller, &request, best, &around, &Options::default(), &Cancel::new())?
+        };
+        let ms = start.elapsed().as_secs_f64() * 1000.0;
         Ok(Outcome {
             task_id: task.task_id.clone(),
-            completion,
-            shown: !is_rejected && best.confidence >= self.min_confidence,
+            completion: processed.text,
+            shown: processed.rejected.is_none() && best.confidence >= self.min_confidence,
             confidence: best.confidence,
             tokens: best.tokens,
             steps: best.steps,

@@ -18,7 +18,8 @@ use super::options::EngineOptions;
 use super::position::{Position, byte_offset_of, position_of};
 use super::terminal_text::printable;
 use super::watch::{self, Screen};
-use crate::postprocess::{self, Change, Surroundings};
+use crate::postprocess::{Change, Options, Surroundings};
+use crate::renoise;
 use crate::syntax::{find_hole, hole_of_range, language_of, parse};
 use output::{CandidateReport, Report, TimingsMs};
 
@@ -162,7 +163,7 @@ impl Answer<'_> {
             Err(Error::Cancelled) => return Ok(ExitCode::from(watch::INTERRUPTED)),
             Err(error) => return Err(error.into()),
         };
-        let (fitted, rejected) = self.fit(infill.candidates);
+        let (fitted, rejected) = self.fit(infill.candidates)?;
         let Some(best) = fitted.first() else {
             let rejection = rejected.first().context("the engine gave no fill")?;
             bail!("no fill fits the text around the hole: {}", printable(&rejection.reason));
@@ -206,7 +207,7 @@ impl Answer<'_> {
 
     /// Makes each candidate fit the text around the hole, leaves out what has thereby become the same, and says why
     /// others do not fit.
-    fn fit(&self, candidates: Vec<Candidate>) -> (Vec<Fitted>, Vec<Change>) {
+    fn fit(&self, candidates: Vec<Candidate>) -> Result<(Vec<Fitted>, Vec<Change>), Error> {
         let hole = &self.request.holes[0];
         let around = Surroundings {
             before: &self.request.text[..hole.byte_range.start],
@@ -218,7 +219,11 @@ impl Answer<'_> {
         for mut candidate in candidates {
             let mut changes = Vec::new();
             if !self.arguments.raw {
-                let processed = postprocess::process(&candidate.fills[0], &around);
+                let options = Options::default();
+                let cancel = Cancel::new();
+                let (better, processed) =
+                    renoise::process(self.infiller, self.request, candidate, &around, &options, &cancel)?;
+                candidate = better;
                 if let Some(rejection) = processed.rejected {
                     rejected.push(rejection);
                     continue;
@@ -230,7 +235,7 @@ impl Answer<'_> {
                 all.push(Fitted { candidate, changes });
             }
         }
-        (all, rejected)
+        Ok((all, rejected))
     }
 }
 

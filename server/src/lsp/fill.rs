@@ -9,6 +9,7 @@ use tower_lsp::jsonrpc;
 
 use crate::lsp::worker::Panicked;
 use crate::postprocess::{self, Surroundings};
+use crate::renoise;
 
 /// How long a parse may take before a hole is looked for without a tree.
 pub(crate) const PARSE_BUDGET: Duration = Duration::from_millis(200);
@@ -68,12 +69,12 @@ pub(crate) fn fill(
     let (before, after) = (&request.text[..byte_range.start], &request.text[byte_range.end..]);
     let around = Surroundings { before, after, extent, language };
     let mut filled = Filled::default();
-    for candidate in &infill.candidates {
-        let Some(fill) = candidate.fills.first() else {
+    for mut candidate in infill.candidates {
+        let Some(fill) = candidate.fills.first_mut() else {
             continue;
         };
-        let fill = first_lines(fill, max_lines);
-        let processed = postprocess::process_with(fill, Some(candidate.confidence), &around, &options);
+        fill.truncate(first_lines(fill, max_lines).len());
+        let (_, processed) = renoise::process(engine, &request, candidate, &around, &options, cancel)?;
         if let Some(rejected) = processed.rejected {
             filled.silence.get_or_insert_with(|| clause_of(&rejected.reason));
         } else if !filled.fills.contains(&processed.text) {
