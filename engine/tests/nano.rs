@@ -8,8 +8,8 @@ mod recorded;
 use std::collections::HashMap;
 
 use lacuna_engine::{
-    Cancel, Device, Error, Extent, Hole, Infill, InfillRequest, Infiller, Language, LocalInfiller, LocalOptions,
-    ModelSource,
+    Cancel, Device, Elastic, Error, Extent, Hole, Infill, InfillRequest, Infiller, Language, LengthUse, LocalInfiller,
+    LocalOptions, ModelSource,
 };
 use recorded::{fixtures, floats, relative_distance, run};
 use safetensors::SafeTensors;
@@ -67,6 +67,35 @@ fn the_same_request_has_the_same_answer_on_any_number_of_threads() {
     let one = fill(&open(Some(1)), &request);
     let three = fill(&open(Some(3)), &request);
     assert_eq!(one.candidates, three.candidates);
+}
+
+#[test]
+fn a_hole_has_room_for_what_the_document_repeats_there() {
+    let line = "call(alpha, beta, gamma, delta, epsilon, zeta, eta, theta, iota, kappa, lambda, mu, nu, xi)";
+    let text =
+        format!("def a():\n    {line}\n    return 1\n\n\ndef b():\n    {line}\n    return 2\n\n\ndef c():\n    ");
+    let hole = Hole::new(text.len()..text.len(), Extent::Line);
+    let text = format!("{text}\n    return 3\n");
+    let request = InfillRequest { text, language: Language::Python, holes: vec![hole], seed: 0, candidates: 1 };
+    let infill = fill(&open(None), &request);
+    assert_eq!(infill.candidates[0].fills, [line]);
+    assert!(infill.length.rows_at_start > 24 && infill.length.rows_at_end <= infill.length.rows_at_start);
+}
+
+#[test]
+fn each_way_to_find_the_length_works_alone_and_with_the_others() {
+    let request = request(RUST, Language::Rust, Extent::Line);
+    for bits in 0..8 {
+        let elastic = Elastic { delete: bits & 1 != 0, lengths: bits & 2 != 0, growth: bits & 4 != 0 };
+        let options = LocalOptions { device: Device::Cpu, elastic: Some(elastic), ..LocalOptions::default() };
+        let infill = fill(&LocalInfiller::open(&options).unwrap(), &request);
+        assert_eq!((infill.length.elastic, infill.candidates.len()), (elastic, 1));
+        assert_eq!(infill.length.lengths_tried > 1, elastic.lengths);
+        let LengthUse { rows_at_start, rows_at_end, .. } = infill.length;
+        assert!(rows_at_end <= rows_at_start || elastic.growth, "{:?}", infill.length);
+        assert!(rows_at_end == rows_at_start || elastic != Elastic::default());
+        assert!(!infill.candidates[0].fills[0].contains('\n'));
+    }
 }
 
 #[test]

@@ -14,7 +14,9 @@ use crate::sampler::Schedule;
 use crate::{Cancel, Error};
 
 const VOCABULARY: u32 = 50;
-const DELETE: u32 = 21;
+const DELETE: u32 = 20;
+/// Rows that a hole may grow by.
+const GROWTH: usize = 9;
 
 /// Outcomes follow from the row's place alone; one row in three is very certain.
 struct Dice;
@@ -140,6 +142,17 @@ fn pinned(rows: &[Row]) -> Vec<u32> {
 
 /// Runs all canvases together, checking every step on the way.
 fn run(canvases: &[Vec<Row>], kind: NoiseKind, delete: Option<u32>, seed: u64) -> Vec<Denoised> {
+    run_growing(canvases, kind, delete, None, seed)
+}
+
+/// The same with holes that may grow by [`GROWTH`] rows each.
+fn run_growing(
+    canvases: &[Vec<Row>],
+    kind: NoiseKind,
+    delete: Option<u32>,
+    grow_to: Option<usize>,
+    seed: u64,
+) -> Vec<Denoised> {
     let noise = SeededNoise { kind, vocabulary: VOCABULARY };
     let sets = sets();
     let job = |(candidate, rows): (usize, &Vec<Row>)| {
@@ -164,7 +177,7 @@ fn run(canvases: &[Vec<Row>], kind: NoiseKind, delete: Option<u32>, seed: u64) -
         noise: &noise,
         sets: &sets,
         delete,
-        grow_to: None,
+        grow_to,
         own_probabilities: false,
         first_soft: None,
     };
@@ -224,6 +237,28 @@ proptest! {
     }
 
     #[test]
+    fn holes_grow_within_their_limits_and_the_pinned_rows_stay(
+        canvases in prop::collection::vec(rows(), 1..4),
+        kind in noise(),
+        grow_to in 10..60_usize,
+        seed in any::<u64>(),
+    ) {
+        let denoised = run_growing(&canvases, kind, Some(DELETE), Some(grow_to), seed);
+        prop_assert_eq!(&run_growing(&canvases[..1], kind, Some(DELETE), Some(grow_to), seed), &denoised[..1]);
+        for (rows, denoised) in canvases.iter().zip(denoised) {
+            prop_assert!(denoised.tokens.len() <= rows.len().max(grow_to));
+            for (before, after) in holes(rows).iter().zip(&denoised.holes) {
+                prop_assert!((1..=before.len() + GROWTH).contains(&after.len()));
+            }
+            let is_hole = |row: &usize| denoised.holes.iter().any(|hole| hole.contains(row));
+            let left: Vec<u32> =
+                (0..denoised.tokens.len()).filter(|row| !is_hole(row)).map(|row| denoised.tokens[row]).collect();
+            prop_assert_eq!(left, pinned(rows));
+            prop_assert!(denoised.holes.iter().flat_map(Clone::clone).all(|row| denoised.probabilities[row] < 1.0));
+        }
+    }
+
+    #[test]
     fn what_is_left_over_goes_and_the_pinned_rows_stay(
         canvases in prop::collection::vec(rows(), 1..4),
         kind in noise(),
@@ -248,6 +283,16 @@ fn rows_are_left_over_in_some_of_these_runs() {
     let lengths = (0..200)
         .map(|seed| run(std::slice::from_ref(&canvas), NoiseKind::Absorbing(4), Some(DELETE), seed)[0].tokens.len());
     assert!(lengths.filter(|length| *length < 13).count() > 5);
+}
+
+#[test]
+fn holes_without_a_row_left_over_grow() {
+    let set = 0;
+    assert!(!sets()[set].contains(DELETE));
+    let canvas =
+        vec![Row::Pinned(3), Row::Hole { allowed: Some(set) }, Row::Hole { allowed: Some(set) }, Row::Pinned(4)];
+    let denoised = run_growing(&[canvas], NoiseKind::Absorbing(4), Some(DELETE), Some(64), 0);
+    assert_eq!((denoised[0].holes[0].clone(), denoised[0].tokens[12]), (1..12, 4));
 }
 
 #[test]

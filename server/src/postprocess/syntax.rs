@@ -16,7 +16,7 @@ pub(super) fn cut(fill: &str, around: &Surroundings<'_>) -> Option<(usize, Strin
     // Without a grammar nothing is sure enough to cut.
     grammar(around.language)?;
     let mut checker = Checker::new(around.before, around.after, around.language, Instant::now() + BUDGET)?;
-    let mut fits = |kept: &str| checker.damage(kept).map(|damage| damage.added == 0);
+    let mut fits = |kept: &str| checker.damage(kept).map(|damage| damage.errors == 0);
     if fits(fill)? {
         return None;
     }
