@@ -124,6 +124,8 @@ pub struct Candidate {
     /// right and of the probabilities of what was chosen, a group counted once; else that of the free fills' tokens after
     /// the last step and of what was chosen.
     pub confidence: f32,
+    /// The same for each hole alone, in the request's order.
+    pub confidences: Vec<f32>,
     /// Tokens of text in all holes.
     pub tokens: usize,
     /// Rounds of choosing and denoising steps taken.

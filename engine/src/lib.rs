@@ -33,5 +33,7 @@ pub use infiller::{
     Candidate, Choice, Description, Device, Elastic, Extent, Hole, Infill, InfillRequest, Infiller, Language,
     LengthUse, ModelSource, Piece, PromptUse, Step, Timings,
 };
-pub use local::{Autoregressor, LocalInfiller, LocalOptions, cuda_devices};
+pub use local::{
+    Autoregressor, LocalInfiller, LocalOptions, ShownCanvas, ShownRows, ShownToken, cuda_devices, show_canvases,
+};
 pub use prior::Copier;

@@ -7,6 +7,7 @@ mod device;
 mod free;
 mod progress;
 mod prompts;
+mod show;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use std::time::Instant;
 use crate::backend::cpu::CpuBackend;
 use crate::backend::{Backend, ENCODE_ROWS};
 use crate::canvas::TokenSet;
-use crate::checkpoint::{Checkpoint, Noise};
+use crate::checkpoint::{Checkpoint, ModelConfig, Noise};
 use crate::denoiser::{NoiseKind, SeededNoise};
 use crate::infiller::check::check;
 use crate::prompt::{self, Budget, Markers};
@@ -30,6 +31,7 @@ pub use autoregress::Autoregressor;
 pub use device::cuda_devices;
 use progress::Progress;
 use prompts::Prompts;
+pub use show::{ShownCanvas, ShownRows, ShownToken, show_canvases};
 
 /// The embedded model's name in descriptions.
 const EMBEDDED_NAME: &str = "nano (embedded)";
@@ -69,13 +71,7 @@ impl LocalInfiller {
         let checkpoint = open_checkpoint(&options.model)?;
         let backend = open_backend(&checkpoint, options.device, options.threads)?;
         let device = format!("cpu, {} threads", backend.threads());
-        let name = match &options.model {
-            ModelSource::Embedded => EMBEDDED_NAME.to_owned(),
-            ModelSource::Folder(path) => {
-                path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
-            }
-        };
-        Ok(Self { engine: Engine::new(&checkpoint, backend, name, device, options.elastic)? })
+        Ok(Self { engine: Engine::new(&checkpoint, backend, name_of(&options.model), device, options.elastic)? })
     }
 }
 
@@ -95,6 +91,16 @@ impl Infiller for LocalInfiller {
 
     fn token_count(&self, text: &str) -> Option<usize> {
         Some(self.engine.tokenizer.encode(&prompt::normalise(text)).len())
+    }
+}
+
+/// What a model is called in descriptions and messages.
+fn name_of(model: &ModelSource) -> String {
+    match model {
+        ModelSource::Embedded => EMBEDDED_NAME.to_owned(),
+        ModelSource::Folder(path) => {
+            path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+        }
     }
 }
 
@@ -158,12 +164,6 @@ impl<B: Backend> Engine<B> {
     ) -> Result<Self, Error> {
         let config = &checkpoint.config;
         let cannot_fill = |reason: String| Error::unsupported(model.as_ref(), reason);
-        if config.lacuna.layout_version != Some(prompt::LAYOUT_VERSION) {
-            return Err(cannot_fill(
-                "the checkpoint's config.json names no layout that it was trained to fill holes in (lacuna.layout_version)"
-                    .to_owned(),
-            ));
-        }
         let known_delete = config.lacuna.delete_token_id;
         let suits =
             Elastic { delete: known_delete.is_some(), lengths: known_delete.is_none(), growth: known_delete.is_some() };
@@ -173,9 +173,7 @@ impl<B: Backend> Engine<B> {
         }
         let delete = known_delete.filter(|_| elastic.delete);
         let tokenizer = checkpoint.tokenizer()?;
-        let markers = Markers::find(&tokenizer).map_err(|missing| {
-            cannot_fill(format!("layout 1 needs the token {missing}, which tokenizer.json lacks"))
-        })?;
+        let markers = markers_of(checkpoint, &tokenizer, &model)?;
         let vocabulary = config.vocab_size;
         let is_text =
             |id: u32| Some(id) == delete || (!tokenizer.is_special(id) && !tokenizer.token_bytes(id).is_empty());
@@ -197,12 +195,7 @@ impl<B: Backend> Engine<B> {
             elastic,
             prior_odds: config.lacuna.context_prior,
             length_bonus: config.lacuna.length_bonus,
-            budget: Budget {
-                prompt_tokens: PROMPT_TOKENS.min(config.max_positions),
-                canvas_rows: config.canvas_length,
-                drop_bytes: 1024,
-                drop_tokens: 256,
-            },
+            budget: free_budget(config),
             // Nobody types between two rounds, so nothing is gained by dropping text in large blocks.
             choice_budget: Budget {
                 prompt_tokens: CHOICE_PROMPT_TOKENS.min(config.max_positions),
@@ -248,6 +241,29 @@ impl<B: Backend> Engine<B> {
         self.fill(&mut state, &mut progress, cancel, on_step)?;
         let length = LengthUse { elastic: self.elastic, ..progress.length };
         Ok(Infill { candidates: progress.candidates(), prompt: progress.prompt, length, timings: progress.timings })
+    }
+}
+
+/// How the checkpoint wants text laid out; `model` is its name in messages.
+fn markers_of(checkpoint: &Checkpoint, tokenizer: &Tokenizer, model: &str) -> Result<Markers, Error> {
+    let cannot_fill = |reason: String| Error::unsupported(model.as_ref(), reason);
+    if checkpoint.config.lacuna.layout_version != Some(prompt::LAYOUT_VERSION) {
+        return Err(cannot_fill(
+            "the checkpoint's config.json names no layout that it was trained to fill holes in (lacuna.layout_version)"
+                .to_owned(),
+        ));
+    }
+    Markers::find(tokenizer)
+        .map_err(|missing| cannot_fill(format!("layout 1 needs the token {missing}, which tokenizer.json lacks")))
+}
+
+/// What a layout of free holes may hold.
+fn free_budget(config: &ModelConfig) -> Budget {
+    Budget {
+        prompt_tokens: PROMPT_TOKENS.min(config.max_positions),
+        canvas_rows: config.canvas_length,
+        drop_bytes: 1024,
+        drop_tokens: 256,
     }
 }
 

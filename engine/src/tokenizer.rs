@@ -111,10 +111,9 @@ impl Tokenizer {
             return ids.to_vec();
         }
         // A vocabulary may lead from plain text to a special token by way of its merges.
-        let spelled = |id| self.special.iter().find(|entry| *entry.1 == id).map_or("", |entry| entry.0);
-        let plain = |id| match self.is_special(id) {
-            true => self.byte_ids(spelled(id).as_bytes()).collect(),
-            false => vec![id],
+        let plain = |id| match self.special_name(id) {
+            Some(spelled) => self.byte_ids(spelled.as_bytes()).collect(),
+            None => vec![id],
         };
         ids.iter().flat_map(|&id| plain(id)).collect()
     }
@@ -145,6 +144,11 @@ impl Tokenizer {
     /// The special token that is spelled so.
     pub(crate) fn special(&self, name: &str) -> Option<u32> {
         self.special.get(name).copied()
+    }
+
+    /// How a special token is spelled; `None` for tokens of text.
+    pub(crate) fn special_name(&self, id: u32) -> Option<&str> {
+        self.special.iter().find(|entry| *entry.1 == id).map(|entry| entry.0.as_str())
     }
 
     /// Whether a token stands for something other than text.

@@ -82,6 +82,10 @@ pub enum Filter {
     Syntax,
     /// Cuts blanks in front of a line's end.
     TrailingBlanks,
+    /// Rejects what is once more the marker that stands in the hole.
+    Marker,
+    /// Cuts what cannot stand in a biological sequence.
+    Sequence,
 }
 
 /// Applies every filter in turn to a fill of unknown confidence.

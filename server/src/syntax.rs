@@ -11,6 +11,7 @@ mod errors;
 mod hole;
 mod language;
 pub(crate) mod lines;
+mod markers;
 mod placeholders;
 mod tree;
 
@@ -18,12 +19,14 @@ pub use block::find_block;
 pub use caret::{CaretPlace, caret_place};
 pub use hole::{FoundHole, HoleKind, find_hole, hole_of_range, hole_of_selection};
 pub use language::{language_of, language_of_id, parse};
+pub use markers::{find_markers, is_sequence_file};
 pub use placeholders::{Placeholder, find_placeholders};
 pub use tree::SyntaxTree;
 
 pub(crate) use checker::Checker;
 pub(crate) use errors::errors;
 pub(crate) use language::grammar;
+pub(crate) use markers::is_residue;
 
 #[cfg(test)]
 mod marks;

@@ -89,6 +89,16 @@ fn places_that_are_not_there() {
 }
 
 #[test]
+fn markers_that_are_not_there() {
+    refuses(&["fill", "a.rs", "--holes", "<?>"], &["a.rs: there is no marker `<?>` in this file"]);
+    refuses(&["fill", "a.rs", "--holes"], &["a.rs: there is no placeholder in this file"]);
+    refuses(&["fill", "a.rs", "--holes", "--language", "text"], &["name the marker with --holes MARK"]);
+    refuses(&["fill", "a.rs", "--holes", " "], &["a marker has to be something to see"]);
+    refuses(&["fill", "a.rs", "--holes", ""], &["a marker has to be something to see"]);
+    refuses(&["fill", "a.rs", "--holes", "a\nb"], &["a marker is no longer than a line"]);
+}
+
+#[test]
 fn models_that_are_not_there() {
     for command in [vec!["fill", "a.rs", "--at", "1:1"], vec!["forward", "--input", "i", "--output", "o"]] {
         refuses(&[command.clone(), vec!["--model", "none"]].concat(), &["none: No such file"]);
@@ -125,6 +135,12 @@ fn arguments_that_are_not_understood() {
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--extent", "page"], "--extent");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--language", "cobol"], "--language");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--watch", "--json"], "--json");
+    misunderstands(&["fill", "a.rs", "--at", "1:1", "--holes"], "--holes");
+    misunderstands(&["fill", "a.rs", "--end", "1:1", "--holes"], "--at");
+    misunderstands(&["fill", "a.rs", "--holes", "--watch"], "--watch");
+    misunderstands(&["fill", "a.rs", "--holes", "--json", "--diff"], "--diff");
+    misunderstands(&["fill", "a.rs", "--at", "1:1", "--diff"], "--holes");
+    misunderstands(&["fill", "a.rs", "--at", "1:1", "--show-canvas", "--json"], "--json");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--device", "abacus"], "--device");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--seed", "-1"], "unexpected argument");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--threads", "0"], "--threads");

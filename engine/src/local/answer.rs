@@ -22,6 +22,8 @@ pub(super) struct Reader<'a> {
 pub(super) struct Filled {
     /// One text a hole.
     pub(super) fills: Vec<String>,
+    /// One a hole: the geometric mean of what counts there.
+    pub(super) confidences: Vec<f32>,
     /// Of the natural logarithms of the holes' probabilities, or where there is no context prior of the tokens' that
     /// count.
     pub(super) log_sum: f64,
@@ -35,8 +37,12 @@ pub(super) struct Filled {
 impl Filled {
     /// The geometric mean of what counts.
     pub(super) fn confidence(&self) -> f32 {
-        (self.log_sum / self.counted.max(1) as f64).exp() as f32
+        geometric_mean(self.log_sum, self.counted)
     }
+}
+
+fn geometric_mean(log_sum: f64, counted: usize) -> f32 {
+    (log_sum / counted.max(1) as f64).exp() as f32
 }
 
 impl Reader<'_> {
@@ -61,6 +67,7 @@ impl Reader<'_> {
         let holes = &canvas.holes;
         let mut filled = Filled {
             fills: Vec::with_capacity(holes.len()),
+            confidences: Vec::with_capacity(holes.len()),
             log_sum: 0.0,
             counted: 0,
             tokens: 0,
@@ -87,6 +94,7 @@ impl Reader<'_> {
                     None => ((share_of_model(prior) / self.prior_odds).ln() + log_sum_of(&canvas.own_probabilities), 1),
                 },
             };
+            filled.confidences.push(geometric_mean(log_sum, counted));
             filled.log_sum += log_sum;
             filled.counted += counted;
             filled.fills.push(self.line_end.restore(text));

@@ -103,11 +103,13 @@ impl Infiller for Autoregressor {
             }
         }
         let fill = LineEnd::near(&request.text, hole.byte_range.start).restore(writing.text());
+        let confidence = (writing.log_sum / writing.tokens.max(1) as f64).exp() as f32;
         let candidate = Candidate {
             tokens: writing.tokens,
             fills: vec![fill],
             choices: vec![None],
-            confidence: (writing.log_sum / writing.tokens.max(1) as f64).exp() as f32,
+            confidence,
+            confidences: vec![confidence],
             steps: writing.tokens,
         };
         let timings = Timings { prompt_ms, denoise_ms: milliseconds_since(started) };

@@ -154,14 +154,17 @@ impl<'a> Progress<'a> {
         let text_of =
             |settled: &Option<Settled>| settled.as_ref().map(|settled| settled.text.clone()).unwrap_or_default();
         let mut fills: Vec<String> = self.settled.iter().map(text_of).collect();
+        let share_of = |settled: &Option<Settled>| choice_of(settled).map_or(0.0, |(choice, _)| choice.probability);
+        let mut confidences: Vec<f32> = self.settled.iter().map(share_of).collect();
         let mut tokens = self.settled.iter().filter_map(choice_of).map(|(_, tokens)| tokens).sum();
         let mut steps = self.rounds;
         let mut log_sum: f64 = self.decisions.iter().sum();
         let mut counted = self.decisions.len();
         for canvas in &self.canvases {
             let Some(filled) = canvas.ranked.get(rank).or(canvas.ranked.last()) else { continue };
-            for (hole, fill) in canvas.holes.iter().zip(&filled.fills) {
+            for ((hole, fill), confidence) in canvas.holes.iter().zip(&filled.fills).zip(&filled.confidences) {
                 fills[*hole].clone_from(fill);
+                confidences[*hole] = *confidence;
             }
             tokens += filled.tokens;
             steps += filled.steps;
@@ -172,6 +175,7 @@ impl<'a> Progress<'a> {
             fills,
             choices: self.settled.iter().map(|settled| choice_of(settled).map(|(choice, _)| choice)).collect(),
             confidence: (log_sum / counted.max(1) as f64).exp() as f32,
+            confidences,
             tokens,
             steps,
         }

@@ -30,22 +30,25 @@ impl Infiller for Copier {
     fn infill(&self, request: &InfillRequest, cancel: &Cancel, _: &mut dyn FnMut(Step<'_>)) -> Result<Infill, Error> {
         check(request)?;
         let started = Instant::now();
-        let (mut fills, mut log_sum) = (Vec::new(), 0.0_f64);
+        let (mut fills, mut confidences, mut log_sum) = (Vec::new(), Vec::new(), 0.0_f64);
         for hole in &request.holes {
             cancel.check()?;
             if let Some(choice) = hole.choices.first() {
                 fills.push(choice.clone());
+                confidences.push(1.0);
                 continue;
             }
             let best = continuations_at(&request.text, hole.byte_range.clone(), hole.extent).into_iter().next();
-            log_sum += best.as_ref().map_or(f64::NEG_INFINITY, |best| best.probability.ln());
+            let probability = best.as_ref().map_or(0.0, |best| best.probability);
+            log_sum += probability.ln();
+            confidences.push(probability as f32);
             let line_end = LineEnd::near(&request.text, hole.byte_range.start);
             fills.push(best.map_or_else(String::new, |best| line_end.restore(best.text)));
         }
         let confidence = (log_sum / request.holes.len() as f64).exp() as f32;
         let choices = vec![None; fills.len()];
         let timings = Timings { prompt_ms: 0.0, denoise_ms: started.elapsed().as_secs_f64() * 1e3 };
-        let candidate = Candidate { fills, choices, confidence, tokens: 0, steps: 0 };
+        let candidate = Candidate { fills, choices, confidence, confidences, tokens: 0, steps: 0 };
         Ok(Infill { candidates: vec![candidate], prompt: PromptUse::default(), length: LengthUse::default(), timings })
     }
 

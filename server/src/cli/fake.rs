@@ -23,17 +23,19 @@ impl Fake {
 }
 
 impl Infiller for Fake {
-    fn infill(&self, _: &InfillRequest, _: &Cancel, on_step: &mut dyn FnMut(Step<'_>)) -> Result<Infill, Error> {
+    fn infill(&self, request: &InfillRequest, _: &Cancel, on_step: &mut dyn FnMut(Step<'_>)) -> Result<Infill, Error> {
         for (index, draft) in self.drafts.iter().enumerate() {
             let holes = [draft.clone()];
             on_step(Step { index: index + 1, limit: 32, candidate: 0, holes: &holes });
             // Another candidate's draft, at the same time.
             on_step(Step { index: index + 1, limit: 32, candidate: 1, holes: &[vec![piece("other", true, 1.0)]] });
         }
+        let holes = request.holes.len();
         let candidate = |fill: &&str| Candidate {
-            fills: vec![(*fill).to_owned()],
-            choices: vec![None],
+            fills: vec![(*fill).to_owned(); holes],
+            choices: vec![None; holes],
             confidence: 0.75,
+            confidences: vec![0.75; holes],
             tokens: 3,
             steps: 5,
         };

@@ -1,5 +1,8 @@
-//! `lacuna fill`: one hole in one file, printed. The file is only read.
+//! `lacuna fill`: one hole in one file, or all that are marked, printed. The file is only read.
 
+mod canvas;
+mod diff;
+mod many;
 mod output;
 
 use std::io::{IsTerminal, Write};
@@ -11,6 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use lacuna_engine::{
     Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalInfiller, LocalOptions,
+    show_canvases,
 };
 
 use super::document;
@@ -18,9 +22,11 @@ use super::options::EngineOptions;
 use super::position::{Position, byte_offset_of, position_of};
 use super::terminal_text::printable;
 use super::watch::{self, Screen};
+use crate::holes::{Holes, with_leads};
 use crate::postprocess::{Change, Options, Surroundings};
 use crate::renoise;
 use crate::syntax::{find_hole, hole_of_range, language_of, parse};
+use many::{Many, Marked};
 use output::{CandidateReport, Report, TimingsMs};
 
 #[derive(Debug, clap::Args)]
@@ -28,11 +34,18 @@ pub(crate) struct FillArguments {
     /// The file with the hole; it is only read
     file: PathBuf,
     /// Where the hole is, both counted from 1
-    #[arg(long, value_name = "LINE:COL")]
-    at: Position,
+    #[arg(long, value_name = "LINE:COL", required_unless_present = "holes")]
+    at: Option<Position>,
     /// Where the hole ends, instead of where the text around it suggests
-    #[arg(long, value_name = "LINE:COL")]
+    #[arg(long, value_name = "LINE:COL", requires = "at")]
     end: Option<Position>,
+    /// Fill every place where MARK stands, and print the whole file: a run of it, if it is one character; without MARK,
+    /// the language's own placeholders, such as todo!(). The status is 3 where some are left as they were
+    #[arg(long, value_name = "MARK", num_args = 0..=1, conflicts_with_all = ["at", "watch"])]
+    holes: Option<Option<String>>,
+    /// Print what changes in the file, as a unified diff
+    #[arg(long, requires = "holes", conflicts_with = "json")]
+    diff: bool,
     /// How many different fills to try for
     #[arg(long, value_name = "N", default_value = "1")]
     candidates: NonZeroUsize,
@@ -42,6 +55,9 @@ pub(crate) struct FillArguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Print what the model would get, prompt and canvas token by token, and fill nothing
+    #[arg(long, conflicts_with_all = ["json", "watch", "diff"])]
+    show_canvas: bool,
     /// What the file is written in: text, rust, python or markdown, instead of what its name suggests
     #[arg(long, value_name = "LANGUAGE", value_parser = language_named)]
     language: Option<Language>,
@@ -71,6 +87,16 @@ enum ExtentChoice {
     Block,
 }
 
+impl ExtentChoice {
+    fn or(self, suggested: Extent) -> Extent {
+        match self {
+            Self::Auto => suggested,
+            Self::Line => Extent::Line,
+            Self::Block => Extent::Block,
+        }
+    }
+}
+
 fn language_named(name: &str) -> Result<Language, &'static str> {
     match name {
         "text" => Ok(Language::Text),
@@ -88,7 +114,15 @@ pub(crate) fn run(arguments: &FillArguments) -> anyhow::Result<ExitCode> {
         let first_line = text.lines().next().unwrap_or_default();
         language_of(&arguments.file, first_line)
     });
-    let hole = arguments.hole(&text, language).with_context(|| arguments.file.display().to_string())?;
+    let wanted = arguments.wanted(&text, language).with_context(|| arguments.file.display().to_string())?;
+    let mut stdout = std::io::stdout();
+    let is_terminal = stdout.is_terminal();
+    if arguments.show_canvas {
+        let canvases = show_canvases(&arguments.engine.checked_source()?, &arguments.request(text, language, &wanted))?;
+        let with_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        canvas::write(&mut stdout, &canvases, with_colour)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let engine = &arguments.engine;
     let infiller = LocalInfiller::open(&LocalOptions {
         model: engine.checked_source()?,
@@ -97,34 +131,49 @@ pub(crate) fn run(arguments: &FillArguments) -> anyhow::Result<ExitCode> {
         ..LocalOptions::default()
     })?;
     let load_ms = milliseconds_since(start);
-    let request = InfillRequest {
-        text,
-        language,
-        holes: vec![hole],
-        seed: arguments.seed,
-        candidates: arguments.candidates.get(),
-    };
-    let mut stdout = std::io::stdout();
-    let is_terminal = stdout.is_terminal();
+    if let Wanted::Marked(marked) = &wanted {
+        let many = Many { arguments, text: &text, language, marked, infiller: &infiller, start, load_ms };
+        return many.print(&mut stdout, is_terminal, &mut std::io::stderr());
+    }
+    let request = arguments.request(text, language, &wanted);
     let answer = Answer { arguments, request: &request, infiller: &infiller, start, load_ms };
     answer.print(&mut stdout, is_terminal)
 }
 
+/// What is to be filled.
+enum Wanted {
+    One(Hole),
+    Marked(Marked),
+}
+
 impl FillArguments {
+    fn wanted(&self, text: &str, language: Language) -> anyhow::Result<Wanted> {
+        Ok(match &self.holes {
+            Some(marker) => Wanted::Marked(many::find(self, marker.as_deref(), text, language)?),
+            None => Wanted::One(self.hole(text, language)?),
+        })
+    }
+
+    /// All that is wanted as one request.
+    fn request(&self, text: String, language: Language, wanted: &Wanted) -> InfillRequest {
+        let (text, holes) = match wanted {
+            Wanted::One(hole) => (text, vec![hole.clone()]),
+            Wanted::Marked(Marked { holes, .. }) => with_leads(&Holes { text: &text, language, holes }, holes, "", 0),
+        };
+        InfillRequest { text, language, holes, seed: self.seed, candidates: self.candidates.get() }
+    }
+
+    /// The hole that `--at` and `--end` name.
     fn hole(&self, text: &str, language: Language) -> anyhow::Result<Hole> {
-        let at = byte_offset_of(text, self.at).context("--at")?;
+        let position = self.at.context("--at: no place is given")?;
+        let at = byte_offset_of(text, position).context("--at")?;
         let found = if let Some(end) = self.end {
-            ensure!(self.at <= end, "--end {end} stands before --at {}", self.at);
+            ensure!(position <= end, "--end {end} stands before --at {position}");
             hole_of_range(text, at..byte_offset_of(text, end).context("--end")?)
         } else {
             find_hole(text, parse(text, language).as_ref(), language, at)
         };
-        let extent = match self.extent {
-            ExtentChoice::Auto => found.extent,
-            ExtentChoice::Line => Extent::Line,
-            ExtentChoice::Block => Extent::Block,
-        };
-        Ok(Hole::new(found.byte_range, extent))
+        Ok(Hole::new(found.byte_range, self.extent.or(found.extent)))
     }
 }
 

@@ -61,6 +61,20 @@ pub(crate) fn position_of(text: &str, byte_offset: usize) -> Position {
     Position { line: from_one(line), column: from_one(before.chars().count()) }
 }
 
+/// The positions of ascending byte offsets that are on character boundaries, in one go through the text.
+pub(crate) fn positions_of(text: &str, byte_offsets: impl Iterator<Item = usize>) -> impl Iterator<Item = Position> {
+    let (mut at, mut line, mut column) = (0, NonZeroUsize::MIN, NonZeroUsize::MIN);
+    byte_offsets.map(move |byte_offset| {
+        let (newer_lines, last) = lines(&text[at..byte_offset]).enumerate().last().unwrap_or_default();
+        if newer_lines > 0 {
+            (line, column) = (line.saturating_add(newer_lines), NonZeroUsize::MIN);
+        }
+        column = column.saturating_add(last.chars().count());
+        at = byte_offset;
+        Position { line, column }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +117,15 @@ mod tests {
         fn every_caret_has_a_position(text in any::<String>(), at in 0_usize..100) {
             let caret = crate::syntax::hole_of_range(&text, at..at).byte_range.start;
             prop_assert_eq!(byte_offset_of(&text, position_of(&text, caret)).unwrap(), caret);
+        }
+
+        #[test]
+        fn many_positions_are_those_of_each(text in "[a\\r\\né🦀]{0,40}", at in prop::collection::vec(0_usize..100, 0..6)) {
+            let caret = |at: usize| crate::syntax::hole_of_range(&text, at..at).byte_range.start;
+            let mut carets: Vec<_> = at.into_iter().map(caret).collect();
+            carets.sort_unstable();
+            let expected: Vec<_> = carets.iter().map(|caret| position_of(&text, *caret)).collect();
+            prop_assert_eq!(positions_of(&text, carets.into_iter()).collect::<Vec<_>>(), expected);
         }
     }
 }

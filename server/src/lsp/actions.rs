@@ -5,10 +5,12 @@ use std::ops::Range;
 use lacuna_engine::{Cancel, Error, Infiller, Language};
 use serde::{Deserialize, Serialize};
 
+use crate::holes::{Asked, Holes, OpenHole, fill_holes};
 use crate::lsp::draft::Drafts;
 use crate::lsp::edits::{Replacement, range_of};
-use crate::lsp::fill::{PARSE_BUDGET, Wanted, fill};
+use crate::lsp::fill::{PARSE_BUDGET, SEED, Wanted, clause_of, fill};
 use crate::lsp::session::Snapshot;
+use crate::postprocess::Surroundings;
 use crate::syntax::{self, Placeholder};
 use crate::{markdown, postprocess};
 
@@ -63,7 +65,7 @@ pub(crate) fn perform(
             };
             fill_one(engine, snapshot, text, &hole.lead, wanted_in(language, &hole), drafts, cancel)
         }
-        Action::FillAll => fill_all(engine, snapshot, text, drafts, cancel),
+        Action::FillAll => fill_all(engine, snapshot, &text, drafts, cancel),
         Action::Rewrite { start_byte, end_byte } => {
             let Some(hole) = syntax::hole_of_selection(&text, start_byte..end_byte) else {
                 return Ok(gone());
@@ -143,40 +145,27 @@ fn put_in_lead(text: &mut String, lead: &str, wanted: &mut Wanted) {
 fn fill_all(
     engine: &dyn Infiller,
     snapshot: &Snapshot,
-    mut text: String,
+    text: &str,
     drafts: &Drafts,
     cancel: &Cancel,
 ) -> Result<Outcome, Error> {
-    let mut placeholders = placeholders_in(snapshot, &text);
+    let mut placeholders = placeholders_in(snapshot, text);
     placeholders.truncate(MAX_PLACEHOLDERS);
     if placeholders.is_empty() {
         return Ok(Outcome::Nothing("there is no hole in this file".to_owned()));
     }
+    let open: Vec<OpenHole> = placeholders.into_iter().map(OpenHole::from).collect();
+    let ranges: Vec<_> = open.iter().map(|hole| range_of(snapshot, &hole.byte_range)).collect();
+    let fit = |fill: &str, _: &OpenHole, around: &Surroundings<'_>| postprocess::process(fill, around);
+    let holes = Holes { text, language: snapshot.document.language, holes: &open };
+    let asked = Asked { together: 1, seed: SEED, candidates: 1, fit: &fit };
+    let filled = fill_holes(engine, &holes, &asked, cancel, &mut |done, step| drafts.send(&ranges[done..], &step))?;
     let mut replacements: Vec<Replacement> = Vec::new();
     let mut silence = None;
-    // How much longer the text is than the document, as far as it is filled, and how far that is.
-    let (mut grown, mut filled_to) = (0_isize, 0);
-    for hole in placeholders {
-        if hole.byte_range.start < filled_to {
-            // It lay inside one that has been filled.
-            continue;
-        }
-        filled_to = hole.byte_range.end;
-        let moved = |byte: usize| byte.wrapping_add_signed(grown);
-        let byte_range = moved(hole.byte_range.start)..moved(hole.byte_range.end);
-        let ranges = [range_of(snapshot, &hole.byte_range)];
-        let mut wanted = Wanted::one(snapshot.document.language, byte_range.clone(), hole.extent);
-        let mut seen = text.clone();
-        put_in_lead(&mut seen, &hole.lead, &mut wanted);
-        let filled = fill(engine, seen, wanted, cancel, &mut |step| drafts.send(&ranges, &step))?;
-        match filled.fills.into_iter().next() {
-            Some(new_text) => {
-                let new_text = format!("{}{new_text}", hole.lead);
-                grown += new_text.len() as isize - byte_range.len() as isize;
-                text.replace_range(byte_range, &new_text);
-                replacements.push((hole.byte_range, new_text));
-            }
-            None => silence = silence.or(filled.silence),
+    for (hole, outcome) in open.into_iter().zip(filled.outcomes) {
+        match outcome.fill {
+            Some(fill) => replacements.push((hole.byte_range, format!("{}{fill}", hole.lead))),
+            None => silence = silence.or(outcome.rejected.map(|rejected| clause_of(&rejected.reason))),
         }
     }
     Ok(if replacements.is_empty() { Outcome::Nothing(why_nothing(silence)) } else { Outcome::Edits(replacements) })

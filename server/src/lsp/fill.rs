@@ -15,7 +15,7 @@ use crate::renoise;
 pub(crate) const PARSE_BUDGET: Duration = Duration::from_millis(200);
 
 /// The same request is answered the same way every time.
-const SEED: u64 = 0;
+pub(crate) const SEED: u64 = 0;
 
 /// What may stand in a hole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ pub(crate) fn failed(message: String) -> jsonrpc::Error {
 }
 
 /// A sentence as a part of another.
-fn clause_of(sentence: &str) -> String {
+pub(crate) fn clause_of(sentence: &str) -> String {
     let sentence = sentence.strip_suffix('.').unwrap_or(sentence);
     let mut characters = sentence.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())

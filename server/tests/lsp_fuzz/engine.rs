@@ -28,6 +28,7 @@ impl Infiller for Engine {
             fills: vec![FILL.to_owned(); holes],
             choices: vec![None; holes],
             confidence: 1.0,
+            confidences: vec![1.0; holes],
             tokens: holes,
             steps: 1,
         };

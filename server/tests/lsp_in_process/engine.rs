@@ -117,7 +117,14 @@ impl Infiller for FakeEngine {
 fn infill(fills: Vec<String>, confidence: f32) -> Infill {
     let candidates = fills
         .into_iter()
-        .map(|fill| Candidate { fills: vec![fill], choices: vec![None], confidence, tokens: 1, steps: 1 })
+        .map(|fill| Candidate {
+            fills: vec![fill],
+            choices: vec![None],
+            confidence,
+            confidences: vec![confidence],
+            tokens: 1,
+            steps: 1,
+        })
         .collect();
     Infill { candidates, prompt: PromptUse::default(), length: Default::default(), timings: Timings::default() }
 }

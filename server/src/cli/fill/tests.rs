@@ -117,3 +117,38 @@ fn a_cancelled_fill_prints_nothing() {
     assert_eq!(answer.print(&mut out, false).unwrap(), ExitCode::from(130));
     assert!(out.is_empty());
 }
+
+/// The new text, the notes and the status for holes that are all filled like this.
+fn marked(options: &[&str], text: &str, fills: &[&'static str]) -> (String, String, ExitCode) {
+    let arguments = arguments(&[&["--holes"], options].concat());
+    let Wanted::Marked(marked) = arguments.wanted(text, Language::Rust).unwrap() else { panic!("holes are marked") };
+    let infiller = Fake::with_fills(fills);
+    let start = Instant::now();
+    let (arguments, language) = (&arguments, Language::Rust);
+    let many = Many { arguments, text, language, marked: &marked, infiller: &infiller, start, load_ms: 0.0 };
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let status = many.print(&mut out, false, &mut notes).unwrap();
+    (String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap(), status)
+}
+
+#[test]
+fn every_marked_hole_is_made_to_fit() {
+    let text = "fn f() -> u8 {\n    todo!()\n}\nfn g() -> u8 { todo!() }\n// TODO: more\n";
+    let new = "fn f() -> u8 {\n    7\n}\nfn g() -> u8 {7}\n// TODO: more\n7\n";
+    assert_eq!(marked(&[], text, &["7"]), (new.to_owned(), String::new(), ExitCode::SUCCESS));
+}
+
+#[test]
+fn a_hole_without_a_fill_that_fits_keeps_its_marker() {
+    let text = "fn f() -> u8 {\n    todo!()\n}\n// TODO: more\n";
+    let (new, notes, status) = marked(&[], text, &["  "]);
+    assert_eq!((new.as_str(), status), (text, ExitCode::from(3)));
+    let expected = "lacuna: file.rs:2:5: `todo!()` stays: The fill has nothing but blanks.\n\
+                    lacuna: file.rs:4:14: the hole stays: The fill has nothing but blanks.\n";
+    assert_eq!(notes, expected);
+    let (new, notes, _) = marked(&[], text, &["todo!()"]);
+    assert_eq!(new, text);
+    assert!(notes.contains("`todo!()` stays: The fill is the marker once more."), "{notes}");
+    // Another candidate may fit.
+    assert!(marked(&[], text, &["  ", "7"]).0.contains("    7\n"));
+}

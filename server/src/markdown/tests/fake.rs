@@ -54,6 +54,7 @@ impl<R: Fn(usize, &InfillRequest) -> Result<Choice, Error> + Send + Sync> Infill
             fills: request.holes.iter().map(|hole| hole.choices[choice.index].clone()).collect(),
             choices: vec![Some(choice); request.holes.len()],
             confidence: choice.probability,
+            confidences: vec![choice.probability; request.holes.len()],
             tokens: 1,
             steps: 1,
         };

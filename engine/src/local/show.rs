@@ -1,0 +1,85 @@
+//! What the model would get for a request, without running it.
+
+use std::ops::Range;
+
+use super::{free_budget, markers_of, name_of, open_checkpoint};
+use crate::canvas::Row;
+use crate::infiller::check::check;
+use crate::prompt::{self, Layout, Passage, SizedHole};
+use crate::tokenizer::Tokenizer;
+use crate::{Error, InfillRequest, ModelSource};
+
+/// A prompt and the canvas that stands over it, as the model gets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownCanvas {
+    /// Which of the request's holes are on the canvas.
+    pub holes: Range<usize>,
+    /// What the encoder reads.
+    pub prompt: Vec<ShownToken>,
+    /// The canvas, part by part.
+    pub canvas: Vec<ShownRows>,
+}
+
+/// A part of a canvas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShownRows {
+    /// Known tokens, a row each.
+    Pinned(Vec<ShownToken>),
+    /// So many rows of a hole.
+    Hole(usize),
+}
+
+/// A token as the tokenizer spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShownToken {
+    /// Bytes of text, perhaps a part of a character.
+    Text(Vec<u8>),
+    /// A special token, by its name.
+    Special(String),
+}
+
+/// Lays a request's holes out, canvas after canvas. Nothing is computed, so the canvases after the first one show the
+/// text that stood in the earlier holes, where the model would read what was made of them. Holes with choices are
+/// shown as if they were free.
+pub fn show_canvases(model: &ModelSource, request: &InfillRequest) -> Result<Vec<ShownCanvas>, Error> {
+    check(request)?;
+    let checkpoint = open_checkpoint(model)?;
+    let tokenizer = checkpoint.tokenizer()?;
+    let markers = markers_of(&checkpoint, &tokenizer, &name_of(model))?;
+    let budget = free_budget(&checkpoint.config);
+    let free = request.holes.iter().map(|hole| SizedHole::free(hole.byte_range.clone(), hole.extent, hole.max_tokens));
+    let sized: Vec<SizedHole> = free.collect();
+    let mut shown = Vec::new();
+    let mut first = 0;
+    while first < sized.len() {
+        let passage = Passage { text: &request.text, language: request.language, holes: &sized[first..] };
+        let layout = prompt::lay_out(&passage, &tokenizer, &markers, budget)?;
+        let holes = first..first + layout.holes.len();
+        first = holes.end;
+        shown.push(show(&layout, holes, &tokenizer));
+    }
+    Ok(shown)
+}
+
+fn show(layout: &Layout, holes: Range<usize>, tokenizer: &Tokenizer) -> ShownCanvas {
+    let token = |id: u32| match tokenizer.special_name(id) {
+        Some(name) => ShownToken::Special(name.to_owned()),
+        None => ShownToken::Text(tokenizer.token_bytes(id).to_vec()),
+    };
+    let mut canvas = Vec::new();
+    let mut at = 0;
+    let pinned = |rows: &[Row]| {
+        let tokens = rows.iter().filter_map(|row| match row {
+            Row::Pinned(id) => Some(token(*id)),
+            Row::Hole { .. } => None,
+        });
+        ShownRows::Pinned(tokens.collect())
+    };
+    for hole in &layout.holes {
+        canvas.extend([pinned(&layout.canvas[at..hole.start]), ShownRows::Hole(hole.len())]);
+        at = hole.end;
+    }
+    canvas.push(pinned(&layout.canvas[at..]));
+    canvas.retain(|rows| !matches!(rows, ShownRows::Pinned(tokens) if tokens.is_empty()));
+    ShownCanvas { holes, prompt: layout.prompt.iter().map(|id| token(*id)).collect(), canvas }
+}

@@ -1,0 +1,163 @@
+//! Many holes of one text, filled in the light of each other.
+
+use std::ops::Range;
+
+use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language, LengthUse, Step, Timings};
+
+use crate::postprocess::{Change, Processed, Surroundings};
+use crate::syntax::Placeholder;
+
+/// One of several holes of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenHole {
+    /// Byte offsets into the text: what the fill replaces.
+    pub(crate) byte_range: Range<usize>,
+    /// What comes before the fill, and is no part of it.
+    pub(crate) lead: String,
+    /// How far the fill may go.
+    pub(crate) extent: Extent,
+}
+
+impl From<Placeholder> for OpenHole {
+    fn from(placeholder: Placeholder) -> Self {
+        let Placeholder { byte_range, lead, extent, .. } = placeholder;
+        Self { byte_range, lead, extent }
+    }
+}
+
+/// A text and its holes, ascending and disjoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holes<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) language: Language,
+    pub(crate) holes: &'a [OpenHole],
+}
+
+/// How holes are to be filled.
+pub(crate) struct Asked<'a> {
+    /// Holes in a request at most. Those of one request share canvases where they are near each other; those of the next
+    /// one read what was made to fit of the ones before.
+    pub(crate) together: usize,
+    pub(crate) seed: u64,
+    pub(crate) candidates: usize,
+    /// Makes a fill fit what stands around its hole.
+    pub(crate) fit: &'a dyn Fn(&str, &OpenHole, &Surroundings<'_>) -> Processed,
+}
+
+/// What became of a text.
+#[derive(Debug, Default)]
+pub(crate) struct Filled {
+    /// The text with all fills that fit; a hole without one is as it was.
+    pub(crate) text: String,
+    /// One entry a hole.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Tokens of text in all holes, and steps taken.
+    pub(crate) tokens: usize,
+    pub(crate) steps: usize,
+    pub(crate) length: LengthUse,
+    pub(crate) timings: Timings,
+}
+
+/// What became of a hole.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// What stands in the hole, without its lead; `None` where nothing fits.
+    pub(crate) fill: Option<String>,
+    /// Why nothing fits.
+    pub(crate) rejected: Option<Change>,
+    /// How likely the fill is to be right, in 0..=1.
+    pub(crate) confidence: f32,
+    /// What was cut to make it fit.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// Fills holes, request by request. `on_step` gets how many holes were done before the step's.
+pub(crate) fn fill_holes(
+    engine: &dyn Infiller,
+    holes: &Holes<'_>,
+    asked: &Asked<'_>,
+    cancel: &Cancel,
+    on_step: &mut dyn FnMut(usize, Step<'_>),
+) -> Result<Filled, Error> {
+    let Holes { text, language, .. } = *holes;
+    let mut filled = Filled { text: String::with_capacity(text.len()), ..Filled::default() };
+    let mut read_to = 0;
+    for together in holes.holes.chunks(asked.together.max(1)) {
+        let (seen, open) = with_leads(holes, together, &filled.text, read_to);
+        let Asked { seed, candidates, .. } = *asked;
+        let request = InfillRequest { text: seen, language, holes: open, seed, candidates };
+        let done = filled.outcomes.len();
+        let infill = engine.infill(&request, cancel, &mut |step| on_step(done, step))?;
+        for (index, hole) in together.iter().enumerate() {
+            filled.text.push_str(&text[read_to..hole.byte_range.start]);
+            read_to = hole.byte_range.end;
+            let before_lead = filled.text.len();
+            filled.text.push_str(&hole.lead);
+            let around = Surroundings {
+                before: &filled.text,
+                after: &request.text[request.holes[index].byte_range.end..],
+                extent: hole.extent,
+                language,
+            };
+            let fills = infill.candidates.iter().filter_map(|candidate| {
+                Some((candidate.fills.get(index)?.as_str(), candidate.confidences.get(index).copied()?))
+            });
+            let outcome = first_that_fits(fills, |fill| (asked.fit)(fill, hole, &around));
+            match &outcome.fill {
+                Some(fill) => filled.text.push_str(fill),
+                None => {
+                    filled.text.truncate(before_lead);
+                    filled.text.push_str(&text[hole.byte_range.clone()]);
+                }
+            }
+            filled.outcomes.push(outcome);
+        }
+        if let Some(best) = infill.candidates.first() {
+            filled.tokens += best.tokens;
+            filled.steps += best.steps;
+        }
+        filled.length = LengthUse {
+            elastic: infill.length.elastic,
+            lengths_tried: filled.length.lengths_tried.max(infill.length.lengths_tried),
+            rows_at_start: filled.length.rows_at_start + infill.length.rows_at_start,
+            rows_at_end: filled.length.rows_at_end + infill.length.rows_at_end,
+        };
+        filled.timings.prompt_ms += infill.timings.prompt_ms;
+        filled.timings.denoise_ms += infill.timings.denoise_ms;
+    }
+    filled.text.push_str(&text[read_to..]);
+    Ok(filled)
+}
+
+/// The text that a request for some of the holes sees, and where they are in it: `done`, then what follows `read_to`
+/// with the leads in their places.
+pub(crate) fn with_leads(holes: &Holes<'_>, together: &[OpenHole], done: &str, read_to: usize) -> (String, Vec<Hole>) {
+    let mut text = String::with_capacity(done.len() + holes.text.len() - read_to);
+    text.push_str(done);
+    let mut at = read_to;
+    let mut open = Vec::with_capacity(together.len());
+    for hole in together {
+        text.push_str(&holes.text[at..hole.byte_range.start]);
+        text.push_str(&hole.lead);
+        let start = text.len();
+        text.push_str(&holes.text[hole.byte_range.clone()]);
+        open.push(Hole::new(start..text.len(), hole.extent));
+        at = hole.byte_range.end;
+    }
+    text.push_str(&holes.text[at..]);
+    (text, open)
+}
+
+fn first_that_fits<'a>(fills: impl Iterator<Item = (&'a str, f32)>, fit: impl Fn(&str) -> Processed) -> Outcome {
+    let mut refused = None;
+    for (fill, confidence) in fills {
+        let Processed { text, changes, rejected } = fit(fill);
+        let fill = rejected.is_none().then_some(text);
+        let outcome = Outcome { fill, rejected, confidence, changes };
+        if outcome.fill.is_some() {
+            return outcome;
+        }
+        refused.get_or_insert(outcome);
+    }
+    refused.unwrap_or_default()
+}

@@ -1,0 +1,181 @@
+//! `lacuna fill --holes` and `--show-canvas`, with the embedded model, through the binary.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+const RUST: &str = "fn add(a: u32, b: u32) -> u32 {\r\n    a + b // Größe 🦀\r\n}\r\n\r\nfn sub(a: u32, b: u32) -> u32 {\r\n    todo!()\r\n}\r\n\r\nfn mul(a: u32, b: u32) -> u32 { todo!() }\r\n";
+const SEQUENCES: &str = ">sp|X1|XX an X\r\nMKVLAXXXXGHKL\r\n;XX\r\nXMKVLAGHKLMKV";
+
+fn lacuna(name: &str, text: &str, arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(name), text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lacuna"));
+    command.args(["fill", name]).args(arguments).current_dir(folder.path()).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), text, "the file was written");
+    output
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// What the JSON object says, held against the old text and the new one.
+fn checked(name: &str, text: &str, marker: &[&str]) -> Value {
+    let arguments = |format: &'static [&str]| [&["--holes"], marker, format].concat();
+    let output = lacuna(name, text, &arguments(&["--json"]));
+    let object: Value = serde_json::from_str(stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    let holes = object["holes"].as_array().unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let byte = |place: &Value| {
+        let number = |part: &str| usize::try_from(place[part].as_u64().unwrap()).unwrap() - 1;
+        let line = lines.get(number("line")).copied().unwrap_or_default();
+        let before: usize = lines[..number("line")].iter().map(|line| line.len()).sum();
+        before + line.chars().take(number("col")).map(char::len_utf8).sum::<usize>()
+    };
+    // The new file is the old one with the fills that are shown.
+    let mut new = text.to_owned();
+    for hole in holes.iter().rev() {
+        assert_eq!(hole["shown"].as_bool().unwrap(), hole["rejected"].is_null(), "{hole}");
+        assert!((0.0..=1.0).contains(&hole["confidence"].as_f64().unwrap()), "{hole}");
+        if let Some(fill) = hole["text"].as_str() {
+            assert_eq!(hole["shown"], true);
+            new.replace_range(byte(&hole["start"])..byte(&hole["end"]), fill);
+        }
+    }
+    assert_eq!(object["text"], new.as_str());
+    let shown = holes.iter().filter(|hole| hole["shown"] == true).count();
+    assert_eq!(object["filled"], shown);
+
+    // What is left is said, a line each, and by the status.
+    assert_eq!(stderr(&output).lines().count(), holes.len() - shown, "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(if shown == holes.len() { 0 } else { 3 }));
+
+    // The other ways of printing say the same.
+    assert_eq!(stdout(&lacuna(name, text, &arguments(&[]))), new);
+    let diff = lacuna(name, text, &arguments(&["--diff"]));
+    assert_eq!(applied(name, text, stdout(&diff)), new);
+    assert_eq!(diff.status.code(), output.status.code());
+    object
+}
+
+/// The text after a unified diff, read as its format says.
+fn applied(name: &str, old: &str, diff: &str) -> String {
+    if diff.is_empty() {
+        return old.to_owned();
+    }
+    let mut rest = diff.strip_prefix(&format!("--- a/{name}\n+++ b/{name}\n")).unwrap();
+    let mut old = old.split_inclusive('\n');
+    let (mut new, mut taken) = (String::new(), 0);
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.find('\n').unwrap() + 1);
+        let is_last = after.starts_with("\\ No newline at end of file\n");
+        rest = after.strip_prefix("\\ No newline at end of file\n").unwrap_or(after);
+        let content = if is_last { line[1..].strip_suffix('\n').unwrap() } else { &line[1..] };
+        match &line[..1] {
+            "@" => {
+                let first: usize = line[4..].split([',', ' ']).next().unwrap().parse().unwrap();
+                new.extend(old.by_ref().take(first - 1 - taken));
+                taken = first - 1;
+            }
+            "+" => new.push_str(content),
+            mark => {
+                assert_eq!(old.next(), Some(content), "{line}");
+                taken += 1;
+                if mark == " " {
+                    new.push_str(content);
+                }
+            }
+        }
+    }
+    new.extend(old);
+    new
+}
+
+#[test]
+fn placeholders_are_filled_and_all_else_stays() {
+    let object = checked("a.rs", RUST, &[]);
+    let places: Vec<_> = object["holes"].as_array().unwrap().iter().map(|hole| hole["start"].clone()).collect();
+    assert_eq!(places, [json!({"line": 6, "col": 5}), json!({"line": 9, "col": 32})]);
+    let text = object["text"].as_str().unwrap();
+    assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "{text:?}");
+}
+
+#[test]
+fn placeholders_of_python_are_known() {
+    let object = checked("a.py", "def f(x):\n    return x + 1\n\n\ndef g(x):\n    ...\n\n\ndef h(x):\n    pass\n", &[]);
+    assert_eq!(object["holes"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn runs_in_sequences_are_filled_and_headers_are_not() {
+    let object = checked("a.fasta", SEQUENCES, &["X"]);
+    let holes = object["holes"].as_array().unwrap();
+    let edges: Vec<_> = holes.iter().map(|hole| (hole["start"].clone(), hole["end"].clone())).collect();
+    let place = |line: usize, column: usize| json!({"line": line, "col": column});
+    assert_eq!(edges, [(place(2, 6), place(2, 10)), (place(4, 1), place(4, 2))]);
+    for fill in holes.iter().filter_map(|hole| hole["text"].as_str()) {
+        assert!(fill.chars().all(|c| matches!(c, 'A'..='Z' | 'a'..='z' | '-' | '*') && c != 'X'), "{fill}");
+    }
+}
+
+#[test]
+fn a_marker_in_plain_text_is_a_hole() {
+    let text =
+        "Grüße, ____!\nThe first line and the second line.\n<?> and the third line.\nThe first line and the ____";
+    assert_eq!(checked("a.txt", text, &["____"])["holes"].as_array().unwrap().len(), 2);
+    assert_eq!(checked("a.txt", text, &["<?>"])["holes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn raw_fills_are_all_taken() {
+    let output = lacuna("a.rs", RUST, &["--holes", "--raw", "--json"]);
+    let object: Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!((object["filled"].as_u64(), output.status.code()), (Some(2), Some(0)));
+}
+
+#[test]
+fn more_holes_than_one_request_has_are_all_filled() {
+    let count = 70;
+    let text: String = (0..count).map(|index| format!("name {index}\ncity @@\n\n")).collect();
+    let output = lacuna("a.txt", &text, &["--holes", "@@", "--raw", "--json"]);
+    let object: Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!((object["filled"].as_u64(), stderr(&output)), (Some(count), ""));
+    assert!(!object["text"].as_str().unwrap().contains("city @@\n"));
+}
+
+#[test]
+fn a_canvas_is_shown_as_the_model_gets_it() {
+    let output = lacuna("a.rs", RUST, &["--at", "2:9", "--end", "2:10", "--show-canvas"]);
+    let shown = stdout(&output);
+    assert!(output.status.success() && shown.starts_with("prompt: "), "{shown}{}", stderr(&output));
+    for part in ["⟦<bos>⟧⟦<rust>⟧⟦<suffix>⟧", "⟦<prefix>⟧", "  hole 1: ", "  pinned: ", "ö", "todo|!()"]
+    {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    // Nothing in colour, and nothing filled.
+    assert!(!shown.contains('\x1b'));
+
+    // The holes of a whole file, and where there is no room for all of them, canvas after canvas.
+    let output = lacuna("a.rs", RUST, &["--holes", "--show-canvas"]);
+    assert!(stdout(&output).contains("  hole 2: "), "{}", stdout(&output));
+    let far = RUST.repeat(4);
+    let output = lacuna("a.rs", &far, &["--holes", "--show-canvas"]);
+    assert!(stdout(&output).contains("canvas 2 of ") && stdout(&output).contains("  hole 8: "), "{}", stdout(&output));
+}
+
+#[test]
+fn the_sample_has_its_place_filled() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/samples/inventory.py");
+    let object = checked("inventory.py", &fs::read_to_string(sample).unwrap(), &[]);
+    assert_eq!(object["holes"][0]["start"], json!({"line": 85, "col": 9}));
+}
