@@ -136,7 +136,8 @@ fn arguments_that_are_not_understood() {
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--language", "cobol"], "--language");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--watch", "--json"], "--json");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--holes"], "--holes");
-    misunderstands(&["fill", "a.rs", "--end", "1:1", "--holes"], "--at");
+    misunderstands(&["fill", "a.rs", "--end", "1:1", "--holes"], "--end");
+    misunderstands(&["fill", "a.rs", "--end", "1:1"], "--at");
     misunderstands(&["fill", "a.rs", "--holes", "--watch"], "--watch");
     misunderstands(&["fill", "a.rs", "--holes", "--json", "--diff"], "--diff");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--diff"], "--holes");

@@ -158,8 +158,14 @@ fn a_canvas_is_shown_as_the_model_gets_it() {
     let output = lacuna("a.rs", RUST, &["--at", "2:9", "--end", "2:10", "--show-canvas"]);
     let shown = stdout(&output);
     assert!(output.status.success() && shown.starts_with("prompt: "), "{shown}{}", stderr(&output));
-    for part in ["⟦<bos>⟧⟦<rust>⟧⟦<suffix>⟧", "⟦<prefix>⟧", "  hole 1: ", "  pinned: ", "ö", "todo|!()"]
-    {
+    for part in [
+        "⟦<bos>⟧⟦<rust>⟧⟦<suffix>⟧",
+        "⟦<prefix>⟧",
+        "  hole 1: ",
+        "  pinned: ",
+        "G|r|\\xc3|\\xb6|",
+        "\n    \\n    |to|do|!|()",
+    ] {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
     // Nothing in colour, and nothing filled.

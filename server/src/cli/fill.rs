@@ -41,7 +41,7 @@ pub(crate) struct FillArguments {
     end: Option<Position>,
     /// Fill every place where MARK stands, and print the whole file: a run of it, if it is one character; without MARK,
     /// the language's own placeholders, such as todo!(). The status is 3 where some are left as they were
-    #[arg(long, value_name = "MARK", num_args = 0..=1, conflicts_with_all = ["at", "watch"])]
+    #[arg(long, value_name = "MARK", num_args = 0..=1, conflicts_with_all = ["at", "end", "watch"])]
     holes: Option<Option<String>>,
     /// Print what changes in the file, as a unified diff
     #[arg(long, requires = "holes", conflicts_with = "json")]
