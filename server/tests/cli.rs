@@ -140,7 +140,7 @@ fn arguments_that_are_not_understood() {
     misunderstands(&["fill", "a.rs", "--end", "1:1"], "--at");
     misunderstands(&["fill", "a.rs", "--holes", "--watch"], "--watch");
     misunderstands(&["fill", "a.rs", "--holes", "--json", "--diff"], "--diff");
-    misunderstands(&["fill", "a.rs", "--at", "1:1", "--diff"], "--holes");
+    misunderstands(&["fill", "a.rs", "--at", "1:1", "--diff"], "--diff");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--show-canvas", "--json"], "--json");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--device", "abacus"], "--device");
     misunderstands(&["fill", "a.rs", "--at", "1:1", "--seed", "-1"], "unexpected argument");

@@ -44,7 +44,7 @@ pub(crate) struct FillArguments {
     #[arg(long, value_name = "MARK", num_args = 0..=1, conflicts_with_all = ["at", "end", "watch"])]
     holes: Option<Option<String>>,
     /// Print what changes in the file, as a unified diff
-    #[arg(long, requires = "holes", conflicts_with = "json")]
+    #[arg(long, requires = "holes", conflicts_with_all = ["at", "json"])]
     diff: bool,
     /// How many different fills to try for
     #[arg(long, value_name = "N", default_value = "1")]
