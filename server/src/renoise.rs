@@ -58,11 +58,13 @@ pub fn renoise(
         let Some(parts) = infill.candidates.into_iter().next() else { break };
         let mended = splice(&current.fills[0], &damage.spans, &parts.fills);
         let Some(after_mending) = checker.damage(&mended) else { break };
+        // What stayed is as sure as before, and what changed as sure as the model is now.
+        let confidence = current.confidence.min(parts.confidence);
         current = Candidate {
             fills: vec![mended],
             choices: vec![None],
-            // What stayed is as sure as before, and what changed as sure as the model is now.
-            confidence: current.confidence.min(parts.confidence),
+            confidence,
+            confidences: vec![confidence],
             tokens: current.tokens,
             steps: current.steps + parts.steps,
         };

@@ -44,7 +44,14 @@ impl Infiller for Scripted {
 
 fn candidate(fills: &[&str], confidence: f32) -> Candidate {
     let fills: Vec<String> = fills.iter().map(|fill| (*fill).to_owned()).collect();
-    Candidate { choices: vec![None; fills.len()], fills, confidence, tokens: 3, steps: 2 }
+    Candidate {
+        choices: vec![None; fills.len()],
+        confidences: vec![confidence; fills.len()],
+        fills,
+        confidence,
+        tokens: 3,
+        steps: 2,
+    }
 }
 
 fn request(before: &str, after: &str) -> InfillRequest {
