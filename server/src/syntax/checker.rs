@@ -65,10 +65,19 @@ impl<'a> Checker<'a> {
                 error_ranges(&tree)
             }
         };
+        let is_last = self.after.trim().is_empty();
         let added = found.len().saturating_sub(self.allowed);
         let (inside, outside): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|error| belongs_to(error, start..start + fill.len()));
-        let inside: Vec<_> = inside.into_iter().filter(|error| !is_begun(fill, error)).collect();
+            found.into_iter().partition(|error| belongs_to(error, &(start..start + fill.len()), is_last));
+        let mut inside: Vec<_> = inside.into_iter().filter(|error| !is_begun(fill, error)).collect();
+        if !(inside.is_empty() && outside.is_empty()) {
+            // An error that goes on for long may be one bracket's, which the fill opened and nobody closes.
+            let kept = start..start + fill.trim_end_matches(['{', '(', '[', ' ', '\n']).len();
+            let alone = balance::unmatched(self.before, fill, self.after);
+            let is_known = |at: &Range<usize>| inside.iter().any(|error| error.contains(&at.start));
+            let new: Vec<_> = alone.into_iter().filter(|at| kept.contains(&at.start) && !is_known(at)).collect();
+            inside.extend(new);
+        }
         let errors = inside.len() + outside.len().saturating_sub(self.allowed);
         Some(Damage { added, errors, spans: spans_in(fill, start, &inside) })
     }
@@ -94,10 +103,13 @@ fn error_ranges(tree: &Tree) -> Vec<Range<usize>> {
     }
 }
 
-/// Whether a fill is to blame for an error: it begins or ends there. What goes on on both sides is the text's own.
-fn belongs_to(error: &Range<usize>, fill: Range<usize>) -> bool {
-    let touches = error.start <= fill.end && error.end >= fill.start;
-    touches && (error.start >= fill.start || error.end <= fill.end)
+/// Whether a fill is to blame for an error: it begins or ends inside. What begins before the fill and goes on to its end or
+/// beyond is the text's own, and so is what is missing at the end of a text that somebody is still writing.
+fn belongs_to(error: &Range<usize>, fill: &Range<usize>, is_last: bool) -> bool {
+    if error.start < fill.start {
+        return error.end > fill.start && error.end < fill.end;
+    }
+    error.start < fill.end || (error.start == fill.end && !is_last)
 }
 
 /// Whether something is only missing because a block has been begun that somebody will go on with.
@@ -181,7 +193,8 @@ mod tests {
     #[test]
     fn what_fits_does_no_damage() {
         assert_eq!(damage("fn a() {\n    let b = ", "c(d)", ";\n}\n", Language::Rust), (0, vec![]));
-        // Somebody will go on.
+        // Somebody will go on, here and where the block that the hole is in has no end yet.
+        assert_eq!(damage("fn a() {\n    ", "b();", "\n", Language::Rust), (0, vec![]));
         assert_eq!(damage("fn a() {\n    if ", "b {", "\n", Language::Rust), (0, vec![]));
         assert_eq!(damage("a = (", "b", ")\n", Language::Text), (0, vec![]));
         // The text was broken before.
