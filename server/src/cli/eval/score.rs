@@ -24,6 +24,8 @@ pub(super) struct Summary {
     pub(super) n: usize,
     /// Completions that are the solution byte for byte, shown or not.
     pub(super) exact_match: f64,
+    /// Of the completions whose solution has a letter or a digit.
+    pub(super) exact_match_words: Option<f64>,
     /// The mean of one minus the edit distance over the longer one's length, in characters.
     pub(super) edit_similarity: f64,
     /// Completions after which the text has no more syntax errors than with the solution, of those in a language that
@@ -37,6 +39,9 @@ pub(super) struct Summary {
     pub(super) first_line_shown: Option<f64>,
     /// The mean difference in lines between completion and solution.
     pub(super) length_error: f64,
+    /// Of the model's passes at the median, and of all of them by the tokens of all completions.
+    pub(super) p50_steps: usize,
+    pub(super) steps_per_token: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mean_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +53,7 @@ pub(super) struct Summary {
 /// One outcome held against its task's solution.
 struct Score {
     exact: bool,
+    has_words: bool,
     first_line: bool,
     similarity: f64,
     valid: Option<bool>,
@@ -60,6 +66,7 @@ impl Score {
         let lines = |text: &str| text.matches('\n').count();
         Self {
             exact: trim(&outcome.completion) == trim(&task.solution),
+            has_words: task.solution.chars().any(char::is_alphanumeric),
             first_line: outcome.completion.lines().next() == task.solution.lines().next(),
             similarity: strsim::normalized_levenshtein(&outcome.completion, &task.solution),
             valid: is_valid(task, &outcome.completion),
@@ -92,6 +99,10 @@ impl Summary {
         let of_shown = |value: &dyn Fn(&Score) -> Option<bool>| {
             share(&shown.iter().filter_map(|score| value(score)).collect::<Vec<_>>())
         };
+        let words: Vec<_> = all.iter().filter(|(_, score)| score.has_words).map(|(_, score)| score.exact).collect();
+        let mut steps: Vec<_> = all.iter().map(|(outcome, _)| outcome.steps).collect();
+        steps.sort_unstable();
+        let tokens = all.iter().map(|(outcome, _)| outcome.tokens).sum::<usize>();
         let mut times: Vec<_> = all.iter().filter_map(|(outcome, _)| outcome.ms).collect();
         times.sort_by(f64::total_cmp);
         let percentile =
@@ -99,6 +110,7 @@ impl Summary {
         Self {
             n: all.len(),
             exact_match: mean(&|score| f64::from(score.exact)),
+            exact_match_words: share(&words),
             edit_similarity: mean(&|score| score.similarity),
             syntax_valid: share(&valid),
             coverage: shown.len() as f64 / all.len() as f64,
@@ -106,6 +118,8 @@ impl Summary {
             syntax_valid_shown: of_shown(&|score| score.valid),
             first_line_shown: of_shown(&|score| Some(score.first_line)),
             length_error: mean(&|score| score.length_error as f64),
+            p50_steps: steps.get(steps.len() / 2).copied().unwrap_or(0),
+            steps_per_token: (tokens > 0).then(|| steps.iter().sum::<usize>() as f64 / tokens as f64),
             mean_ms: (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64),
             p50_ms: percentile(0.5),
             p95_ms: percentile(0.95),
