@@ -1,0 +1,287 @@
+//! A card: its context, one stream, memory, and the kernels loaded so far.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::driver::result::{self, DriverError};
+use cudarc::driver::sys::{self, CUresult};
+use cudarc::driver::{CudaContext, CudaStream};
+
+use crate::cards::{device_count, info};
+use crate::kernel::{Kernel, Launch};
+use crate::module::{self, fitting_images};
+use crate::{DeviceInfo, Error};
+
+pub(crate) struct Cuda {
+    info: DeviceInfo,
+    multiprocessors: u32,
+    shared_bytes_max: u32,
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    loaded: Mutex<Loaded>,
+}
+
+/// What stays loaded for as long as the process lives.
+#[derive(Default)]
+struct Loaded {
+    modules: HashMap<&'static str, sys::CUmodule>,
+    functions: HashMap<&'static str, sys::CUfunction>,
+}
+
+// SAFETY: the handles are the driver's, which any thread may use once the context is bound to it, as every use here does first.
+#[expect(unsafe_code, reason = "handles of the driver are raw pointers")]
+unsafe impl Send for Loaded {}
+
+const OLDEST_CAPABILITY: (i32, i32) = (8, 0);
+
+impl Cuda {
+    pub(crate) fn open(index: usize) -> Result<Self, Error> {
+        let count = device_count()?;
+        if index >= count {
+            return Err(Error::NoSuchDevice { index, count });
+        }
+        let context = CudaContext::new(index).map_err(driver_error)?;
+        let info = info(index, &context)?;
+        if info.compute_capability < OLDEST_CAPABILITY {
+            return Err(Error::UnsupportedArchitecture { name: info.name, capability: info.compute_capability });
+        }
+        use sys::CUdevice_attribute::{
+            CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+        };
+        let attribute = |attribute| Ok(context.attribute(attribute).map_err(driver_error)?.max(0) as u32);
+        let opened = Self {
+            multiprocessors: attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            shared_bytes_max: attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+            stream: context.new_stream().map_err(driver_error)?,
+            info,
+            context,
+            loaded: Mutex::new(Loaded::default()),
+        };
+        // Whatever is missing is missing now, and not in the middle of a request.
+        for module in module::MODULES {
+            opened.load_module(&mut opened.loaded(), module.family)?;
+        }
+        Ok(opened)
+    }
+
+    pub(crate) fn info(&self) -> DeviceInfo {
+        self.info.clone()
+    }
+
+    pub(crate) fn multiprocessors(&self) -> u32 {
+        self.multiprocessors
+    }
+
+    pub(crate) fn shared_bytes_max(&self) -> u32 {
+        self.shared_bytes_max
+    }
+
+    pub(crate) fn memory(&self) -> Result<(u64, u64), Error> {
+        let (free, total) = self.context.mem_get_info().map_err(driver_error)?;
+        Ok((free as u64, total as u64))
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    pub(crate) fn synchronize(&self) -> Result<(), Error> {
+        self.bind()?;
+        // SAFETY: the stream lives as long as self.
+        unsafe { result::stream::synchronize(self.stream.cu_stream()) }.map_err(driver_error)
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    pub(crate) fn allocate(&self, bytes: usize) -> Result<u64, Error> {
+        self.bind()?;
+        // The driver refuses to allocate nothing.
+        // SAFETY: allocates; the address is freed once, by the allocation that owns it.
+        unsafe { result::malloc_sync(bytes.max(1)) }.map_err(|error| {
+            if error.0 != CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+                return driver_error(error);
+            }
+            match self.memory() {
+                Ok((free_bytes, total_bytes)) => {
+                    Error::OutOfMemory { requested_bytes: bytes as u64, free_bytes, total_bytes }
+                }
+                Err(error) => error,
+            }
+        })
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    pub(crate) fn free(&self, address: u64, _bytes: usize) {
+        // Kernels that were queued may still use it. A card that is lost needs nothing back.
+        if self.synchronize().is_ok() {
+            // SAFETY: allocated by `allocate` and given back once; nothing that was queued is left to use it.
+            let _ = unsafe { result::free_sync(address) };
+        }
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    pub(crate) fn upload(&self, address: u64, source: *const u8, bytes: usize) -> Result<(), Error> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.bind()?;
+        // SAFETY: both are live runs of so many bytes; the stream is waited for before the host's is given back.
+        unsafe { sys::cuMemcpyHtoDAsync_v2(address, source.cast(), bytes, self.stream.cu_stream()) }
+            .result()
+            .map_err(driver_error)?;
+        self.synchronize()
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    pub(crate) fn download(&self, address: u64, bytes: usize, target: *mut u8) -> Result<(), Error> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.bind()?;
+        // SAFETY: both are live runs of so many bytes; the stream is waited for before the host's is given back.
+        unsafe { sys::cuMemcpyDtoHAsync_v2(target.cast(), address, bytes, self.stream.cu_stream()) }
+            .result()
+            .map_err(driver_error)?;
+        self.synchronize()
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    pub(crate) fn copy(&self, target: u64, source: u64, bytes: usize) -> Result<(), Error> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.bind()?;
+        // SAFETY: both are live runs of so many bytes on this device; they are freed only behind the stream.
+        unsafe { result::memcpy_dtod_async(target, source, bytes, self.stream.cu_stream()) }.map_err(driver_error)
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    pub(crate) fn clear(&self, address: u64, bytes: usize) -> Result<(), Error> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.bind()?;
+        // SAFETY: a live run of so many bytes on this device; it is freed only behind the stream.
+        unsafe { result::memset_d8_async(address, 0, bytes, self.stream.cu_stream()) }.map_err(driver_error)
+    }
+
+    /// # Safety
+    ///
+    /// As for a device's launch.
+    #[expect(unsafe_code, reason = "a kernel reads and writes where its parameters say")]
+    pub(crate) unsafe fn launch<P: Copy>(
+        &self,
+        kernel: &Kernel<P>,
+        launch: Launch,
+        parameters: &P,
+    ) -> Result<(), Error> {
+        self.bind()?;
+        let function = self.function(kernel)?;
+        let mut parameters = [std::ptr::from_ref(parameters).cast_mut().cast()];
+        let [x, y, z] = launch.grid;
+        // SAFETY: the function takes one P by value, which the driver copies before it returns; the caller promises what it points to.
+        unsafe {
+            result::launch_kernel(
+                function,
+                (x, y, z),
+                (launch.threads, 1, 1),
+                launch.shared_bytes,
+                self.stream.cu_stream(),
+                &mut parameters,
+            )
+        }
+        .map_err(driver_error)
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    fn function<P>(&self, kernel: &Kernel<P>) -> Result<sys::CUfunction, Error> {
+        let mut loaded = self.loaded();
+        if let Some(function) = loaded.functions.get(kernel.name) {
+            return Ok(*function);
+        }
+        let module = self.load_module(&mut loaded, kernel.family)?;
+        let name = CString::new(kernel.name).map_err(|error| Error::Driver(error.to_string()))?;
+        // SAFETY: the module is loaded and stays so.
+        let function = unsafe { result::module::get_function(module, name) }.map_err(driver_error)?;
+        let (mut offset, mut found) = (0, 0);
+        // SAFETY: writes two numbers.
+        unsafe { sys::cuFuncGetParamInfo(function, 0, &raw mut offset, &raw mut found) }
+            .result()
+            .map_err(driver_error)?;
+        let expected = size_of::<P>();
+        if found != expected {
+            return Err(Error::Parameters { kernel: kernel.name, expected, found });
+        }
+        // Only kernels without shared memory of their own are written, so all that a block may have is the launch's.
+        use sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        let shared_bytes = self.shared_bytes_max as i32;
+        // SAFETY: the function is loaded.
+        unsafe {
+            result::function::set_function_attribute(
+                function,
+                CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                shared_bytes,
+            )
+        }
+        .map_err(driver_error)?;
+        loaded.functions.insert(kernel.name, function);
+        Ok(function)
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    fn load_module(&self, loaded: &mut Loaded, family: &'static str) -> Result<sys::CUmodule, Error> {
+        if let Some(module) = loaded.modules.get(family) {
+            return Ok(*module);
+        }
+        self.bind()?;
+        for image in fitting_images(module::module(family).images, self.info.compute_capability) {
+            // PTX is text that ends in a zero; an image made by the assembler says itself where it ends.
+            let mut bytes = image.bytes.to_vec();
+            bytes.push(0);
+            // SAFETY: a whole image, as nvcc wrote it, that the driver copies.
+            match unsafe { result::module::load_data(bytes.as_ptr().cast()) } {
+                Ok(module) => {
+                    loaded.modules.insert(family, module);
+                    return Ok(module);
+                }
+                // The next one may do: an older driver knows less.
+                Err(DriverError(
+                    CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
+                    | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+                    | CUresult::CUDA_ERROR_INVALID_IMAGE
+                    | CUresult::CUDA_ERROR_JIT_COMPILER_NOT_FOUND,
+                )) => {}
+                Err(error) => return Err(driver_error(error)),
+            }
+        }
+        let (major, minor) = self.info.compute_capability;
+        Err(Error::NoCompiler { architecture: format!("{major}{minor}") })
+    }
+
+    fn bind(&self) -> Result<(), Error> {
+        self.context.bind_to_thread().map_err(driver_error)
+    }
+
+    fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
+        // Two maps that are only ever added to are whole whatever a thread was doing when it panicked.
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The driver's word as an error of ours.
+fn driver_error(error: DriverError) -> Error {
+    use CUresult as R;
+    match error.0 {
+        R::CUDA_ERROR_ILLEGAL_ADDRESS
+        | R::CUDA_ERROR_MISALIGNED_ADDRESS
+        | R::CUDA_ERROR_ILLEGAL_INSTRUCTION
+        | R::CUDA_ERROR_INVALID_ADDRESS_SPACE
+        | R::CUDA_ERROR_INVALID_PC
+        | R::CUDA_ERROR_HARDWARE_STACK_ERROR
+        | R::CUDA_ERROR_LAUNCH_FAILED
+        | R::CUDA_ERROR_LAUNCH_TIMEOUT
+        | R::CUDA_ERROR_ASSERT
+        | R::CUDA_ERROR_ECC_UNCORRECTABLE
+        | R::CUDA_ERROR_CONTEXT_IS_DESTROYED
+        | R::CUDA_ERROR_DEVICE_UNAVAILABLE
+        | R::CUDA_ERROR_UNKNOWN => Error::DeviceLost { reason: error.to_string() },
+        _ => Error::Driver(error.to_string()),
+    }
+}

@@ -1,0 +1,3 @@
+//! Checked launches: each checks sizes and limits, then queues its kernels. Matrices are row-major; `[rows, width]` states shapes.
+
+pub mod norm;

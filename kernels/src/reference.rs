@@ -1,0 +1,3 @@
+//! What each kernel computes, in plain loops. Sums are f64, so that what differs is the kernel's error.
+
+pub mod norm;

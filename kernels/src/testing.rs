@@ -1,0 +1,126 @@
+//! What the kernels' tests share.
+
+use std::fmt::Debug;
+
+use half::bf16;
+
+use crate::{Device, EmulatorOptions, Error};
+
+/// Numbers that look random and are the same in every run (Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators,
+/// 2014).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// At least 0 and below 1.
+    pub(crate) fn uniform(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1_u64 << 24) as f32
+    }
+
+    /// So many normal numbers of this standard deviation, as sums of twelve uniform ones.
+    pub(crate) fn normal(&mut self, count: usize, deviation: f32) -> Vec<f32> {
+        let mut one = || (0..12).map(|_| self.uniform()).sum::<f32>() - 6.0;
+        (0..count).map(|_| one() * deviation).collect()
+    }
+
+    /// The same as bf16.
+    pub(crate) fn normal_bf16(&mut self, count: usize, deviation: f32) -> Vec<bf16> {
+        self.normal(count, deviation).into_iter().map(bf16::from_f32).collect()
+    }
+}
+
+/// Values at which arithmetic goes wrong.
+pub(crate) fn special_values() -> [f32; 8] {
+    [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e30, -1e-30, f32::MIN_POSITIVE / 4.0, -0.0]
+}
+
+/// Runs the work on emulators that take blocks and threads in either order, which must agree to the bit, and returns their answer. With
+/// the feature `card` it runs on the first card instead, twice.
+pub(crate) fn on_devices<R: Bits>(work: impl Fn(&Device) -> Result<R, Error>) -> R {
+    let answer = |device: &Device| work(device).unwrap_or_else(|error| panic!("{error}"));
+    let devices = if cfg!(feature = "card") {
+        let card = Device::cuda(0).unwrap_or_else(|error| panic!("the tests were asked to run on a card: {error}"));
+        [card.clone(), card]
+    } else {
+        [false, true].map(|reversed| Device::emulator_with(EmulatorOptions { reversed, ..EmulatorOptions::default() }))
+    };
+    let [first, second] = devices.map(|device| answer(&device));
+    assert!(first.bits() == second.bits(), "the result depends on the order of threads or blocks");
+    first
+}
+
+/// A result as numbers that are equal where its bits are.
+pub(crate) trait Bits {
+    fn bits(&self) -> Vec<u64>;
+}
+
+macro_rules! bits {
+    ($($type:ty => $bits:expr),*) => {$(
+        impl Bits for Vec<$type> {
+            fn bits(&self) -> Vec<u64> {
+                self.iter().map(|value| $bits(*value)).collect()
+            }
+        }
+    )*};
+}
+bits!(f32 => |value: f32| u64::from(value.to_bits()), bf16 => |value: bf16| u64::from(value.to_bits()), u32 => u64::from,
+      u64 => |value| value, u8 => u64::from, i32 => |value| value as u64);
+
+impl<A: Bits, B: Bits> Bits for (A, B) {
+    fn bits(&self) -> Vec<u64> {
+        let mut bits = self.0.bits();
+        bits.extend(self.1.bits());
+        bits
+    }
+}
+
+impl<A: Bits, B: Bits, C: Bits> Bits for (A, B, C) {
+    fn bits(&self) -> Vec<u64> {
+        let mut bits = self.0.bits();
+        bits.extend(self.1.bits());
+        bits.extend(self.2.bits());
+        bits
+    }
+}
+
+/// Asserts that numbers differ by at most `relative` times the expected one's magnitude plus `absolute`; what is no number must be
+/// none, and what is infinite the same.
+#[track_caller]
+pub(crate) fn assert_close(found: &[f32], expected: &[f64], relative: f64, absolute: f64) {
+    compare(found, expected, |found| f64::from(*found), relative, absolute);
+}
+
+/// The same for results rounded to bf16, whose rounding is at most half of its last place: 2^-8 of the magnitude.
+#[track_caller]
+pub(crate) fn assert_close_bf16(found: &[bf16], expected: &[f64], relative: f64, absolute: f64) {
+    compare(found, expected, |found| found.to_f64(), relative + 1.0 / 256.0, absolute + 1e-40);
+}
+
+#[track_caller]
+fn compare<T: Debug>(found: &[T], expected: &[f64], as_f64: impl Fn(&T) -> f64, relative: f64, absolute: f64) {
+    assert_eq!(found.len(), expected.len(), "as many results as expected ones");
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let value = as_f64(found);
+        let close = match expected {
+            expected if expected.is_nan() => value.is_nan(),
+            expected if expected.is_infinite() => value == *expected,
+            expected => (value - expected).abs() <= relative * expected.abs() + absolute,
+        };
+        assert!(close, "result {index} is {value}, not {expected}");
+    }
+}
