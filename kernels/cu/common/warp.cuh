@@ -69,7 +69,7 @@ __device__ __forceinline__ T shuffle_xor(T value, u32 mask) {
 }
 
 // A bit for each lane: whether its condition holds.
-__device__ __forceinline__ u32 ballot(bool condition) {
+__device__ __forceinline__ u32 warp_ballot(bool condition) {
 #ifdef LACUNA_EMULATOR
     emulator::Shuffle payload = {condition, 0, 0};
     emulator::warp_collective(emulator::ballot, &payload, __LINE__);
