@@ -1,3 +1,4 @@
 //! What each kernel computes, in plain loops. Sums are f64, so that what differs is the kernel's error.
 
+pub mod linear;
 pub mod norm;

@@ -1,7 +1,5 @@
 //! What the kernels' tests share.
 
-use std::fmt::Debug;
-
 use half::bf16;
 
 use crate::{Device, EmulatorOptions, Error};
@@ -111,16 +109,23 @@ pub(crate) fn assert_close_bf16(found: &[bf16], expected: &[f64], relative: f64,
     compare(found, expected, |found| found.to_f64(), relative + 1.0 / 256.0, absolute + 1e-40);
 }
 
+/// Asserts that each number is within its own distance of the expected one; what is no number must be none, and what is infinite the same.
 #[track_caller]
-fn compare<T: Debug>(found: &[T], expected: &[f64], as_f64: impl Fn(&T) -> f64, relative: f64, absolute: f64) {
+pub(crate) fn assert_within(found: &[f64], expected: impl IntoIterator<Item = (f64, f64)>) {
+    let expected: Vec<(f64, f64)> = expected.into_iter().collect();
     assert_eq!(found.len(), expected.len(), "as many results as expected ones");
-    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let value = as_f64(found);
+    for (index, (found, (expected, distance))) in found.iter().zip(expected).enumerate() {
         let close = match expected {
-            expected if expected.is_nan() => value.is_nan(),
-            expected if expected.is_infinite() => value == *expected,
-            expected => (value - expected).abs() <= relative * expected.abs() + absolute,
+            expected if expected.is_nan() => found.is_nan(),
+            expected if expected.is_infinite() => *found == expected,
+            expected => (found - expected).abs() <= distance,
         };
-        assert!(close, "result {index} is {value}, not {expected}");
+        assert!(close, "result {index} is {found}, not {expected} within {distance}");
     }
+}
+
+#[track_caller]
+fn compare<T>(found: &[T], expected: &[f64], as_f64: impl Fn(&T) -> f64, relative: f64, absolute: f64) {
+    let found: Vec<f64> = found.iter().map(as_f64).collect();
+    assert_within(&found, expected.iter().map(|value| (*value, relative * value.abs() + absolute)));
 }

@@ -68,4 +68,13 @@ __device__ __forceinline__ u32 atomic_add(u32* address, u32 value) {
 #endif
 }
 
+// Reads what another block of this launch wrote, where the nearest cache may not know of it.
+__device__ __forceinline__ float load_from_other_block(const float* address) {
+#ifdef LACUNA_EMULATOR
+    return *address;
+#else
+    return __ldcg(address);
+#endif
+}
+
 __host__ __device__ constexpr u32 divide_up(u32 a, u32 b) { return a / b + (a % b != 0); }

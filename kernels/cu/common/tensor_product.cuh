@@ -1,0 +1,139 @@
+// Products of bf16 on tensor cores, accumulated in f32.
+//
+// With few rows a product takes as long as its weights take to arrive, so a block keeps STAGES - 1 tiles of both sides under way in
+// asynchronous copies while it multiplies one. A tile is ROWS of the input and 64 of the weight, 64 numbers of each; in shared memory
+// its rows of 128 bytes have their 16-byte chunks permuted by row, so that neither copies nor matrix loads meet in a bank.
+
+#pragma once
+
+#include "common/matrix.cuh"
+#include "common/warp.cuh"
+
+constexpr u32 TENSOR_COLUMNS = 64;
+constexpr u32 TENSOR_INPUTS = 64;
+constexpr u32 TENSOR_STAGES = 4;
+constexpr u32 CHUNK_NUMBERS = 8;
+constexpr u32 CHUNKS = TENSOR_INPUTS / CHUNK_NUMBERS;
+
+// How a tile of so many rows is spread over warps. A warp has at least 16 columns: where columns of two matrices alternate by eights, a
+// thread holds both numbers of a pair.
+template <u32 ROWS_>
+struct TensorShape {
+    static constexpr u32 ROWS = ROWS_;
+    static constexpr u32 WARPS = ROWS == 128 ? 8 : 4;
+    static constexpr u32 THREADS = WARPS * WARP_LANES_COUNT;
+    static constexpr u32 WARP_ROWS = 32;
+    static constexpr u32 WARPS_ALONG_ROWS = ROWS / WARP_ROWS;
+    static constexpr u32 WARP_COLUMNS = TENSOR_COLUMNS / (WARPS / WARPS_ALONG_ROWS);
+    static constexpr u32 ROW_TILES = WARP_ROWS / 16;
+    static constexpr u32 COLUMN_TILES = WARP_COLUMNS / 8;
+    // Rows whose chunks one thread copies.
+    static constexpr u32 ROWS_AT_ONCE = THREADS / CHUNKS;
+    static constexpr u32 INPUT_COPIES = ROWS / ROWS_AT_ONCE;
+    static constexpr u32 WEIGHT_COPIES = TENSOR_COLUMNS / ROWS_AT_ONCE;
+    static constexpr u32 STAGE_NUMBERS = (ROWS + TENSOR_COLUMNS) * TENSOR_INPUTS;
+    static constexpr u32 SUMS = ROW_TILES * COLUMN_TILES * 4;
+};
+
+// A thread's share of the tile's results: sums of row tile i, column tile j, and of those the four that `mma_m16n8k16_bf16` gives it.
+template <typename Shape>
+struct TensorSums {
+    float of[Shape::ROW_TILES][Shape::COLUMN_TILES][4];
+};
+
+// Where in the tile a thread's results stand.
+template <typename Shape>
+__device__ __forceinline__ u32 tensor_row(u32 row_tile, u32 element) {
+    return warp_index() % Shape::WARPS_ALONG_ROWS * Shape::WARP_ROWS + row_tile * 16 + element / 2 * 8 + lane_index() / 4;
+}
+template <typename Shape>
+__device__ __forceinline__ u32 tensor_column(u32 column_tile, u32 element) {
+    return warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS + column_tile * 8 + lane_index() % 4 * 2 + element % 2;
+}
+
+// Multiplies over the inputs from `begin`, a multiple of 64, to `end`. `input_row(i)` and `weight_row(i)` give where the tile's rows
+// begin, or null where there is none; rows from `rows` on are none. With `aligned` all of them begin at multiples of 16 bytes and `end` is
+// a multiple of 8; then `anywhere` is an address that may be named where nothing is read.
+template <typename Shape, typename InputRow, typename WeightRow>
+__device__ __forceinline__ TensorSums<Shape> tensor_product(u32 rows, u32 begin, u32 end, bool aligned, const bf16* anywhere,
+                                                            InputRow input_row, WeightRow weight_row) {
+    bf16* stages = reinterpret_cast<bf16*>(shared_memory());
+    const u32 chunk = threadIdx.x % CHUNKS;
+    const u32 copied_row = threadIdx.x / CHUNKS;
+    const bf16* inputs[Shape::INPUT_COPIES];
+    const bf16* weights[Shape::WEIGHT_COPIES];
+#pragma unroll
+    for (u32 i = 0; i < Shape::INPUT_COPIES; i++) inputs[i] = input_row(copied_row + i * Shape::ROWS_AT_ONCE);
+#pragma unroll
+    for (u32 i = 0; i < Shape::WEIGHT_COPIES; i++) weights[i] = weight_row(copied_row + i * Shape::ROWS_AT_ONCE);
+
+    auto copy_chunk = [&](bf16* target, const bf16* row, u32 at) {
+        if (aligned) {
+            const bool inside = row != nullptr && at < end;
+            async_copy_16(target, inside ? row + at : anywhere, inside ? 16 : 0);
+        } else {
+            for (u32 i = 0; i < CHUNK_NUMBERS; i++) target[i] = row != nullptr && at + i < end ? row[at + i] : bf16{0};
+        }
+    };
+    auto copy_stage = [&](u32 tile) {
+        bf16* stage = stages + tile % TENSOR_STAGES * Shape::STAGE_NUMBERS;
+        const u32 at = begin + tile * TENSOR_INPUTS + chunk * CHUNK_NUMBERS;
+        if (at - chunk * CHUNK_NUMBERS < end) {
+#pragma unroll
+            for (u32 i = 0; i < Shape::WEIGHT_COPIES; i++) {
+                const u32 row = copied_row + i * Shape::ROWS_AT_ONCE;
+                copy_chunk(stage + (Shape::ROWS + row) * TENSOR_INPUTS + (chunk ^ row % CHUNKS) * CHUNK_NUMBERS, weights[i], at);
+            }
+#pragma unroll
+            for (u32 i = 0; i < Shape::INPUT_COPIES; i++) {
+                const u32 row = copied_row + i * Shape::ROWS_AT_ONCE;
+                copy_chunk(stage + row * TENSOR_INPUTS + (chunk ^ row % CHUNKS) * CHUNK_NUMBERS, inputs[i], at);
+            }
+        }
+        // A group of nothing keeps the count of groups the same for all.
+        async_commit();
+    };
+
+    const u32 warp_row = warp_index() % Shape::WARPS_ALONG_ROWS * Shape::WARP_ROWS;
+    const u32 warp_column = warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS;
+    const u32 matrix = lane_index() / 8;
+    const u32 matrix_row = lane_index() % 8;
+    TensorSums<Shape> sums = {};
+    const u32 tiles = begin < end ? divide_up(end - begin, TENSOR_INPUTS) : 0;
+    for (u32 tile = 0; tile < TENSOR_STAGES - 1; tile++) copy_stage(tile);
+    for (u32 tile = 0; tile < tiles; tile++) {
+        async_wait<TENSOR_STAGES - 2>();
+        // Behind it this tile is there for all threads, and nobody reads the one before, whose place the next copies take.
+        block_barrier();
+        copy_stage(tile + TENSOR_STAGES - 1);
+        const bf16* stage = stages + tile % TENSOR_STAGES * Shape::STAGE_NUMBERS;
+#pragma unroll
+        for (u32 step = 0; step < TENSOR_INPUTS / 16; step++) {
+            u32 b[Shape::COLUMN_TILES / 2][4];
+#pragma unroll
+            for (u32 pair = 0; pair < Shape::COLUMN_TILES / 2; pair++) {
+                const u32 row = Shape::ROWS + warp_column + pair * 16 + matrix / 2 * 8 + matrix_row;
+                const u32 permuted = (step * 2 + matrix % 2) ^ matrix_row;
+                load_matrices_x4(b[pair], stage + row * TENSOR_INPUTS + permuted * CHUNK_NUMBERS);
+            }
+#pragma unroll
+            for (u32 i = 0; i < Shape::ROW_TILES; i++) {
+                // The same for all lanes of the warp. Rows that are not there cost nothing.
+                if (warp_row + i * 16 < rows) {
+                    u32 a[4];
+                    const u32 row = warp_row + i * 16 + matrix % 2 * 8 + matrix_row;
+                    const u32 permuted = (step * 2 + matrix / 2) ^ matrix_row;
+                    load_matrices_x4(a, stage + row * TENSOR_INPUTS + permuted * CHUNK_NUMBERS);
+#pragma unroll
+                    for (u32 j = 0; j < Shape::COLUMN_TILES; j++) {
+                        const u32 half[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
+                        mma_m16n8k16_bf16(sums.of[i][j], a, half);
+                    }
+                }
+            }
+        }
+    }
+    async_wait<0>();
+    block_barrier();
+    return sums;
+}

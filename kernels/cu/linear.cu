@@ -1,0 +1,143 @@
+// Dense products, output[rows, columns] = input[rows, inputs] * weight[columns, inputs]^T, plain or gated: of a weight that holds a
+// gate's columns and then as many others, gelu(gate) * other.
+//
+// Exact ones are f32. Those on tensor cores take bf16 and, where there are too few tiles for all multiprocessors, split the inputs: each
+// block leaves its sums in a scratch, and the last block of a tile adds them in the order of the inputs.
+
+#include "common/exact_product.cuh"
+#include "common/tensor_product.cuh"
+
+struct linear_parameters {
+    const void* input;   // [rows, inputs]: f32, or bf16 for tensor cores
+    const void* weight;  // [columns, inputs], or [2 * columns, inputs] where it is gated
+    void* output;        // [rows, columns]: f32, or bf16 where it is gated and on tensor cores
+    float* partial_sums;  // [tiles, splits, sums of a tile]
+    u32* arrivals;        // [tiles], zero before and after
+    u32 rows;
+    u32 columns;
+    u32 inputs;
+    u32 splits;
+    u32 aligned;
+};
+
+template <typename Weight, bool GATED>
+__device__ __forceinline__ void exact_linear(const linear_parameters& p) {
+    constexpr u32 block_columns = GATED ? EXACT_COLUMNS / 2 : EXACT_COLUMNS;
+    const u32 first_row = blockIdx.x * EXACT_ROWS;
+    const u32 first_column = blockIdx.y * block_columns;
+    const auto* input = static_cast<const float*>(p.input);
+    const auto* weight = static_cast<const Weight*>(p.weight);
+    auto input_row = [&](u32 row) -> const float* {
+        return first_row + row < p.rows ? input + u64(first_row + row) * p.inputs : nullptr;
+    };
+    auto weight_row = [&](u32 row) -> const Weight* {
+        const u32 column = first_column + row % block_columns;
+        return column < p.columns ? weight + (u64(row / block_columns) * p.columns + column) * p.inputs : nullptr;
+    };
+    ExactSums sums = exact_product<Weight>(p.inputs, input_row, weight_row);
+    auto* output = static_cast<float*>(p.output);
+#pragma unroll
+    for (u32 i = 0; i < 4; i++) {
+#pragma unroll
+        for (u32 j = 0; j < (GATED ? 2 : 4); j++) {
+            const u32 row = first_row + exact_row(i), column = first_column + exact_column(j);
+            if (row < p.rows && column < p.columns) {
+                const float sum = sums.of[i][j];
+                output[u64(row) * p.columns + column] = GATED ? gelu_tanh(sum) * sums.of[i][(j + 2) % 4] : sum;
+            }
+        }
+    }
+}
+
+// Adds up what the blocks of a tile have summed. False in all blocks but the last, which has the sums of all.
+template <typename Shape>
+__device__ __forceinline__ bool add_splits(TensorSums<Shape>& sums, const linear_parameters& p, u32 tile) {
+    float* all = p.partial_sums + u64(tile) * p.splits * Shape::SUMS * Shape::THREADS;
+    float* own = all + u64(blockIdx.z) * Shape::SUMS * Shape::THREADS;
+    auto* flat = &sums.of[0][0][0];
+#pragma unroll
+    for (u32 i = 0; i < Shape::SUMS; i++) own[i * Shape::THREADS + threadIdx.x] = flat[i];
+    device_fence();
+    block_barrier();
+    auto* arrived = reinterpret_cast<u32*>(shared_memory());
+    if (threadIdx.x == 0) *arrived = atomic_add(&p.arrivals[tile], 1);
+    block_barrier();
+    if (*arrived + 1 < p.splits) return false;
+    device_fence();
+#pragma unroll
+    for (u32 i = 0; i < Shape::SUMS; i++) flat[i] = 0.0f;
+    for (u32 split = 0; split < p.splits; split++) {
+        const float* other = all + u64(split) * Shape::SUMS * Shape::THREADS;
+#pragma unroll
+        for (u32 i = 0; i < Shape::SUMS; i++) flat[i] += load_from_other_block(&other[i * Shape::THREADS + threadIdx.x]);
+    }
+    if (threadIdx.x == 0) p.arrivals[tile] = 0;
+    return true;
+}
+
+template <u32 ROWS, bool GATED>
+__device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
+    using Shape = TensorShape<ROWS>;
+    constexpr u32 block_columns = GATED ? TENSOR_COLUMNS / 2 : TENSOR_COLUMNS;
+    const u32 first_row = blockIdx.x * ROWS;
+    const u32 first_column = blockIdx.y * block_columns;
+    const auto* input = static_cast<const bf16*>(p.input);
+    const auto* weight = static_cast<const bf16*>(p.weight);
+    auto input_row = [&](u32 row) -> const bf16* {
+        return first_row + row < p.rows ? input + u64(first_row + row) * p.inputs : nullptr;
+    };
+    // Where it is gated, eight columns of the gate and the eight that belong to them alternate.
+    auto weight_row = [&](u32 row) -> const bf16* {
+        const u32 column = first_column + (GATED ? row / 16 * 8 + row % 8 : row);
+        const u64 half = GATED ? row / 8 % 2 : 0;
+        return column < p.columns ? weight + (half * p.columns + column) * p.inputs : nullptr;
+    };
+    const u32 per_split = divide_up(divide_up(p.inputs, TENSOR_INPUTS), p.splits) * TENSOR_INPUTS;
+    const u32 begin = blockIdx.z * per_split;
+    const u32 end = begin + per_split < p.inputs ? begin + per_split : p.inputs;
+    auto sums = tensor_product<Shape>(p.rows - first_row, begin, end, p.aligned != 0, weight, input_row, weight_row);
+    if (p.splits > 1 && !add_splits<Shape>(sums, p, blockIdx.y * gridDim.x + blockIdx.x)) return;
+#pragma unroll
+    for (u32 i = 0; i < Shape::ROW_TILES; i++) {
+#pragma unroll
+        for (u32 j = 0; j < Shape::COLUMN_TILES; j += GATED ? 2 : 1) {
+#pragma unroll
+            for (u32 e = 0; e < 4; e++) {
+                const u32 row = first_row + tensor_row<Shape>(i, e);
+                const u32 tile_column = tensor_column<Shape>(j, e);
+                const u32 column = first_column + (GATED ? tile_column / 16 * 8 + tile_column % 8 : tile_column);
+                if (row < p.rows && column < p.columns) {
+                    const u64 at = u64(row) * p.columns + column;
+                    if (GATED) {
+                        const float gated = gelu_tanh(sums.of[i][j][e]) * sums.of[i][(j + 1) % Shape::COLUMN_TILES][e];
+                        static_cast<bf16*>(p.output)[at] = to_bf16(gated);
+                    } else {
+                        static_cast<float*>(p.output)[at] = sums.of[i][j][e];
+                    }
+                }
+            }
+        }
+    }
+}
+
+using linear_f32_parameters = linear_parameters;
+KERNEL(linear_f32, EXACT_THREADS, 3) { exact_linear<float, false>(p); }
+using linear_widened_parameters = linear_parameters;
+KERNEL(linear_widened, EXACT_THREADS, 3) { exact_linear<bf16, false>(p); }
+using gated_f32_parameters = linear_parameters;
+KERNEL(gated_f32, EXACT_THREADS, 3) { exact_linear<float, true>(p); }
+using gated_widened_parameters = linear_parameters;
+KERNEL(gated_widened, EXACT_THREADS, 3) { exact_linear<bf16, true>(p); }
+
+using linear_tensor_32_parameters = linear_parameters;
+KERNEL(linear_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<32, false>(p); }
+using linear_tensor_64_parameters = linear_parameters;
+KERNEL(linear_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<64, false>(p); }
+using linear_tensor_128_parameters = linear_parameters;
+KERNEL(linear_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<128, false>(p); }
+using gated_tensor_32_parameters = linear_parameters;
+KERNEL(gated_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<32, true>(p); }
+using gated_tensor_64_parameters = linear_parameters;
+KERNEL(gated_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<64, true>(p); }
+using gated_tensor_128_parameters = linear_parameters;
+KERNEL(gated_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<128, true>(p); }

@@ -1,0 +1,250 @@
+use super::*;
+use crate::reference::linear as reference;
+use crate::testing::{Random, assert_within, on_devices, special_values};
+
+/// Of the sum of the terms' magnitudes: what f32 sums of some thousand terms of either sign lose, with room for tensor cores, which
+/// truncate.
+const SUM_TOLERANCE: f64 = 1e-6;
+
+/// Rows, outputs, inputs: whole tiles, less than one, one more, and sizes of which rows begin at any multiple of two bytes.
+const SHAPES: [(usize, usize, usize); 12] = [
+    (1, 1, 1),
+    (1, 64, 64),
+    (3, 70, 33),
+    (16, 128, 256),
+    (17, 30, 72),
+    (33, 66, 130),
+    (64, 192, 96),
+    (65, 64, 200),
+    (70, 10, 513),
+    (130, 130, 64),
+    (5, 64, 2112),
+    (40, 96, 704),
+];
+
+fn widened(numbers: &[bf16]) -> Vec<f32> {
+    numbers.iter().map(|number| number.to_f32()).collect()
+}
+
+fn widened_sums(sums: &[f32]) -> Vec<f64> {
+    sums.iter().map(|sum| f64::from(*sum)).collect()
+}
+
+fn run<T: Operand>(device: &Device, input: &[T], weights: &Data, outputs: usize) -> Result<Vec<f32>, Error> {
+    let weights = weights.upload(device)?;
+    let matrix = weights.matrix(outputs);
+    let input = device.upload(input)?;
+    let mut output = device.allocate::<f32>(input.len() / matrix.inputs * outputs)?;
+    linear(input.as_slice(), &matrix, &mut LinearScratch::new(device)?, output.as_mut())?;
+    output.as_slice().read()
+}
+
+fn run_gated<T: Operand>(device: &Device, input: &[T], weights: &Data, outputs: usize) -> Result<Vec<T>, Error> {
+    let weights = weights.upload(device)?;
+    let matrix = weights.matrix(outputs);
+    let input = device.upload(input)?;
+    let mut output = device.allocate::<T>(input.len() / matrix.inputs * outputs / 2)?;
+    let mut scratch = LinearScratch::new(device)?;
+    gated_linear(input.as_slice(), &matrix, &mut scratch, output.as_mut())?;
+    // The scratch is left as it was found: a second product of the same kind comes out the same.
+    gated_linear(input.as_slice(), &matrix, &mut scratch, output.as_mut())?;
+    output.as_slice().read()
+}
+
+/// A matrix on the host, and on a device.
+enum Data {
+    F32(Vec<f32>),
+    Bf16(Vec<bf16>),
+}
+
+enum Uploaded {
+    F32(Buffer<f32>),
+    Bf16(Buffer<bf16>),
+}
+
+impl Data {
+    fn upload(&self, device: &Device) -> Result<Uploaded, Error> {
+        Ok(match self {
+            Self::F32(numbers) => Uploaded::F32(device.upload(numbers)?),
+            Self::Bf16(numbers) => Uploaded::Bf16(device.upload(numbers)?),
+        })
+    }
+
+    fn widened(&self) -> Vec<f32> {
+        match self {
+            Self::F32(numbers) => numbers.clone(),
+            Self::Bf16(numbers) => widened(numbers),
+        }
+    }
+}
+
+impl Uploaded {
+    fn matrix(&self, outputs: usize) -> Matrix<'_> {
+        let weights = match self {
+            Self::F32(buffer) => Weights::F32(buffer.as_slice()),
+            Self::Bf16(buffer) => Weights::Bf16(buffer.as_slice()),
+        };
+        Matrix { inputs: weights.len() / outputs, outputs, weights }
+    }
+}
+
+#[test]
+fn exact_products_are_chains_of_fused_multiply_adds() {
+    let mut random = Random::new(2);
+    for (rows, outputs, inputs) in SHAPES {
+        let input = random.normal(rows * inputs, 1.0);
+        for weights in
+            [Data::F32(random.normal(outputs * inputs, 0.1)), Data::Bf16(random.normal_bf16(outputs * inputs, 0.1))]
+        {
+            let expected = reference::linear_exact(&input, &weights.widened(), inputs);
+            let found = on_devices(|device| run(device, &input, &weights, outputs));
+            assert!(found == expected, "{rows} x {outputs} x {inputs}");
+        }
+    }
+}
+
+#[test]
+fn tensor_products_are_sums_of_products_of_bf16() {
+    let mut random = Random::new(3);
+    for (rows, outputs, inputs) in SHAPES {
+        let input = random.normal_bf16(rows * inputs, 1.0);
+        let weights = Data::Bf16(random.normal_bf16(outputs * inputs, 0.1));
+        let expected = reference::linear(&widened(&input), &weights.widened(), inputs);
+        let found = on_devices(|device| run(device, &input, &weights, outputs));
+        assert_within(&widened_sums(&found), expected.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+    }
+}
+
+#[test]
+fn gated_products_are_gelu_of_one_half_times_the_other() {
+    let mut random = Random::new(4);
+    for (rows, outputs, inputs) in SHAPES {
+        let width = outputs.div_ceil(2);
+        let input = random.normal(rows * inputs, 1.0);
+        for weights in
+            [Data::F32(random.normal(2 * width * inputs, 0.2)), Data::Bf16(random.normal_bf16(2 * width * inputs, 0.2))]
+        {
+            let sums = reference::linear(&input, &weights.widened(), inputs);
+            let found = on_devices(|device| run_gated(device, &input, &weights, 2 * width));
+            assert_within(&widened_sums(&found), reference::gated(&sums, width, SUM_TOLERANCE));
+        }
+        let input: Vec<bf16> = input.into_iter().map(bf16::from_f32).collect();
+        let weights = Data::Bf16(random.normal_bf16(2 * width * inputs, 0.2));
+        let sums = reference::linear(&widened(&input), &weights.widened(), inputs);
+        let found = on_devices(|device| run_gated(device, &input, &weights, 2 * width));
+        let expected = reference::gated(&sums, width, SUM_TOLERANCE).into_iter();
+        // The result's own rounding to bf16 is at most half of its last place.
+        let rounded = expected.map(|(value, error)| (value, error + value.abs() / 256.0 + 1e-40));
+        assert_within(&widened_sums(&widened(&found)), rounded);
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_in_its_row_and_its_column() {
+    let (rows, outputs, inputs) = (20, 40, 80);
+    let mut random = Random::new(5);
+    for value in special_values() {
+        let mut input = random.normal_bf16(rows * inputs, 1.0);
+        let mut weights = random.normal_bf16(outputs * inputs, 1.0);
+        input[7 * inputs + 79] = bf16::from_f32(value);
+        weights[11 * inputs] = bf16::from_f32(value);
+        let (input_f32, weights_f32) = (widened(&input), widened(&weights));
+        let sums = reference::linear(&input_f32, &weights_f32, inputs);
+        let weights = Data::Bf16(weights);
+        for found in [
+            on_devices(|device| run(device, &input, &weights, outputs)),
+            on_devices(|device| run(device, &input_f32, &weights, outputs)),
+        ] {
+            for (index, (found, sum)) in found.iter().zip(&sums).enumerate() {
+                let (row, column) = (index / outputs, index % outputs);
+                if row != 7 && column != 11 {
+                    assert!((f64::from(*found) - sum.value).abs() <= SUM_TOLERANCE * sum.magnitude);
+                } else if sum.value.is_nan() {
+                    assert!(found.is_nan(), "{found} is not a sum with {value}");
+                } else if sum.value.abs() > f64::from(f32::MAX) {
+                    assert!(!found.is_finite(), "{found} is not {}", sum.value);
+                } else {
+                    assert!((f64::from(*found) - sum.value).abs() <= SUM_TOLERANCE * sum.magnitude);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_that_begin_anywhere_are_read_as_well() {
+    let (rows, outputs, inputs) = (9, 24, 136);
+    let mut random = Random::new(6);
+    let input = random.normal_bf16(rows * inputs + 3, 1.0);
+    let weights = random.normal_bf16(outputs * inputs + 5, 1.0);
+    let expected = reference::linear(&widened(&input[3..]), &widened(&weights[5..]), inputs);
+    let found = on_devices(|device| {
+        let (input, weights) = (device.upload(&input)?, device.upload(&weights)?);
+        let mut output = device.allocate::<f32>(rows * outputs)?;
+        let matrix = Matrix { weights: Weights::Bf16(weights.slice(5..weights.len())), outputs, inputs };
+        linear(input.slice(3..input.len()), &matrix, &mut LinearScratch::new(device)?, output.as_mut())?;
+        output.as_slice().read()
+    });
+    assert_within(&widened_sums(&found), expected.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+}
+
+#[test]
+fn a_row_alone_is_what_it_is_among_others_of_the_same_tile() {
+    let (outputs, inputs) = (64, 320);
+    let mut random = Random::new(7);
+    let input = random.normal_bf16(32 * inputs, 1.0);
+    let weights = Data::Bf16(random.normal_bf16(outputs * inputs, 0.1));
+    let together = on_devices(|device| run(device, &input, &weights, outputs));
+    let alone = on_devices(|device| run(device, &input[21 * inputs..22 * inputs], &weights, outputs));
+    assert_eq!(alone, together[21 * outputs..22 * outputs]);
+}
+
+#[test]
+fn the_inputs_are_split_until_the_device_is_full() {
+    let tile = TENSOR_TILES[0];
+    // A canvas's attention output on a card of 132 multiprocessors, four blocks each.
+    assert_eq!(splits(tile, 44, 4096, 132), 8);
+    assert_eq!(splits(tile, 128, 2816, 132), 4);
+    assert_eq!(splits(TENSOR_TILES[2], 256, 2816, 132), 1);
+    // As few inputs as these are not worth it.
+    assert_eq!(splits(tile, 1, 256, 132), 1);
+    assert_eq!(splits(tile, 1, 512, 132), 2);
+    assert_eq!(splits(EXACT_TILE, 1, 4096, 132), 1);
+    // 9 tiles of inputs over 4 blocks would be 3, 3, 3 and nothing.
+    assert_eq!(splits(tile, 132, 64 * 18, 132), 4);
+    for tiles in 1..600 {
+        for inputs in [64, 704, 2112, 2816, 4096] {
+            let splits = splits(tile, tiles, inputs, 132);
+            assert!(splits == 1 || splits * tiles <= 132 * 4, "{tiles} tiles are split into {splits}");
+        }
+    }
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused() {
+    let device = Device::emulator();
+    let mut scratch = LinearScratch::new(&device).unwrap();
+    let weights = device.allocate::<f32>(12).unwrap();
+    let input = device.allocate::<f32>(12).unwrap();
+    let narrow = device.allocate::<bf16>(12).unwrap();
+    let mut output = device.allocate::<f32>(12).unwrap();
+    let matrix = |outputs, inputs| Matrix { weights: Weights::F32(weights.as_slice()), outputs, inputs };
+    let mut refused = |matrix: Matrix<'_>, rows: usize, length: usize| {
+        let error = linear(input.slice(0..rows), &matrix, &mut scratch, output.slice_mut(0..length)).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
+    };
+    refused(matrix(3, 5), 5, 3);
+    refused(matrix(0, 5), 5, 3);
+    refused(matrix(3, 4), 8, 5);
+    refused(matrix(3, 4), 12, 6);
+    let error = linear(narrow.slice(0..4), &matrix(3, 4), &mut scratch, output.slice_mut(0..3)).unwrap_err();
+    assert!(error.to_string().contains("these are f32"), "{error}");
+    let error = gated_linear(input.slice(0..4), &matrix(3, 4), &mut scratch, output.slice_mut(0..1)).unwrap_err();
+    assert!(error.to_string().contains("two halves"), "{error}");
+}
+
+#[test]
+fn no_rows_are_no_work() {
+    let found = on_devices(|device| run(device, &[] as &[f32], &Data::F32(vec![1.0; 6]), 2));
+    assert!(found.is_empty());
+}
