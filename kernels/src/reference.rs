@@ -1,4 +1,5 @@
 //! What each kernel computes, in plain loops. Sums are f64, so that what differs is the kernel's error.
 
+pub mod embed;
 pub mod linear;
 pub mod norm;

@@ -4,6 +4,8 @@
 
 #include "common/warp.cuh"
 
+constexpr u32 ROW_THREADS = 512;
+
 // (mean(x^2) + eps)^-0.5 from the block's share of the sum of squares.
 __device__ __forceinline__ float inverse_root_mean_square(float squares, u32 width, float eps, float* scratch) {
     float mean = block_sum(squares, scratch) / float(width);
@@ -12,3 +14,24 @@ __device__ __forceinline__ float inverse_root_mean_square(float squares, u32 wid
 
 // The weight's element, or one where there is no weight.
 __device__ __forceinline__ float weight_at(const float* weight, u32 index) { return weight == nullptr ? 1.0f : weight[index]; }
+
+// What a finished row of the residual stream is written as for those who read it next: normed, each time with another weight.
+constexpr u32 NORMED_OUTPUTS = 3;
+struct normed_outputs {
+    const float* weights[NORMED_OUTPUTS];  // [width], or null for ones
+    void* outputs[NORMED_OUTPUTS];         // [rows, width], or null for none
+};
+
+// Writes this block's row, of whose squares `squares` is the thread's share.
+template <typename Output>
+__device__ __forceinline__ void write_normed(const normed_outputs& normed, const float* row, float squares, u32 width, float eps,
+                                             float* scratch) {
+    const float scale = inverse_root_mean_square(squares, width, eps, scratch);
+    for (u32 n = 0; n < NORMED_OUTPUTS; n++) {
+        if (normed.outputs[n] == nullptr) continue;
+        Output* output = static_cast<Output*>(normed.outputs[n]) + u64(blockIdx.x) * width;
+        for (u32 i = threadIdx.x; i < width; i += blockDim.x) {
+            output[i] = from_float<Output>(row[i] * scale * weight_at(normed.weights[n], i));
+        }
+    }
+}

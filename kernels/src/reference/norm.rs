@@ -20,3 +20,47 @@ pub(crate) fn rms_norm_of(input: &[f64], weight: Option<&[f32]>, width: usize, e
     }
     output
 }
+
+/// `stream + norm(addend) * weight`.
+pub fn add_normed(stream: &[f32], addend: &[f32], weight: &[f32], width: usize, eps: f32) -> Vec<f64> {
+    let normed = rms_norm(addend, Some(weight), width, eps);
+    stream.iter().zip(normed).map(|(stream, normed)| f64::from(*stream) + normed).collect()
+}
+
+/// What a layer's end reads, with shapes as in `finish_layer`.
+pub struct LayerEnd<'a> {
+    /// [rows, width].
+    pub stream: &'a [f32],
+    /// [rows, width].
+    pub dense: &'a [f32],
+    /// [width].
+    pub dense_weight: &'a [f32],
+    /// [rows, slots, width].
+    pub sparse: &'a [f32],
+    /// How many slots a row has.
+    pub slots: usize,
+    /// [width].
+    pub sparse_weight: &'a [f32],
+    /// [width].
+    pub weight: &'a [f32],
+    /// The layer's scalar.
+    pub scalar: f32,
+}
+
+/// `(stream + norm(norm(dense) * dense_weight + norm(sum of slots) * sparse_weight) * weight) * scalar`.
+pub fn finish_layer(layer: &LayerEnd<'_>, width: usize, eps: f32) -> Vec<f64> {
+    let mut sparse = vec![0.0; layer.stream.len()];
+    for (row, sum) in sparse.chunks_exact_mut(width).enumerate() {
+        for slot in layer.sparse[row * layer.slots * width..][..layer.slots * width].chunks_exact(width) {
+            for (sum, value) in sum.iter_mut().zip(slot) {
+                *sum += f64::from(*value);
+            }
+        }
+    }
+    let dense = rms_norm(layer.dense, Some(layer.dense_weight), width, eps);
+    let sparse = rms_norm_of(&sparse, Some(layer.sparse_weight), width, eps);
+    let both: Vec<f64> = dense.iter().zip(sparse).map(|(dense, sparse)| dense + sparse).collect();
+    let normed = rms_norm_of(&both, Some(layer.weight), width, eps);
+    let scalar = f64::from(layer.scalar);
+    layer.stream.iter().zip(normed).map(|(stream, normed)| (f64::from(*stream) + normed) * scalar).collect()
+}

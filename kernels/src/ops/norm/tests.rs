@@ -1,4 +1,6 @@
 use super::*;
+use crate::bf16;
+use crate::ops::rows::NormedOutput;
 use crate::reference::norm as reference;
 use crate::testing::{Random, assert_close, assert_close_bf16, on_devices, special_values};
 
@@ -63,4 +65,100 @@ fn rms_norm_refuses_what_does_not_fit() {
     refused(None, 0, 12);
     refused(None, 4, 8);
     refused(Some(input.as_slice()), 4, 12);
+}
+
+/// Sizes of the stream.
+const SHAPES: [(usize, usize); 6] = [(1, 1), (3, 5), (2, 256), (4, 705), (1, 2816), (0, 8)];
+/// Beside the sums' relative errors, those of terms that cancel: all are of the order of one.
+const SUM_TOLERANCE: f64 = 3e-6;
+
+#[test]
+fn a_normed_addend_joins_the_stream() {
+    let mut random = Random::new(10);
+    for (rows, width) in SHAPES {
+        let (stream, addend) = (random.normal(rows * width, 1.0), random.normal(rows * width, 5.0));
+        let weights: Vec<Vec<f32>> = (0..3).map(|_| random.normal(width, 1.0)).collect();
+        let (sum, first, third) = on_devices(|device| {
+            let mut sum = device.upload(&stream)?;
+            let addend = device.upload(&addend)?;
+            let weights = weights.iter().map(|weight| device.upload(weight)).collect::<Result<Vec<_>, _>>()?;
+            let mut outputs = [device.allocate::<f32>(rows * width)?, device.allocate::<f32>(rows * width)?];
+            let [first, third] = &mut outputs;
+            let normed = [
+                Some(NormedOutput { weight: Some(weights[1].as_slice()), output: first.as_mut() }),
+                None,
+                Some(NormedOutput { weight: None, output: third.as_mut() }),
+            ];
+            add_normed(addend.as_slice(), weights[0].as_slice(), width, 1e-6, sum.as_mut(), normed)?;
+            Ok((sum.as_slice().read()?, first.as_slice().read()?, third.as_slice().read()?))
+        });
+        let expected = reference::add_normed(&stream, &addend, &weights[0], width, 1e-6);
+        assert_close(&sum, &expected, SUM_TOLERANCE, SUM_TOLERANCE);
+        // The norms are those of the stream as it was written.
+        assert_close(&first, &reference::rms_norm(&sum, Some(&weights[1]), width, 1e-6), F32_TOLERANCE, 0.0);
+        assert_close(&third, &reference::rms_norm(&sum, None, width, 1e-6), F32_TOLERANCE, 0.0);
+    }
+}
+
+#[test]
+fn a_layer_ends_with_both_networks_normed_and_scaled() {
+    let mut random = Random::new(11);
+    for (rows, width) in SHAPES {
+        for slots in [1, 2, 8] {
+            let mut numbers = |count: usize, deviation| random.normal(count, deviation);
+            let (stream, dense) = (numbers(rows * width, 1.0), numbers(rows * width, 4.0));
+            let sparse = numbers(rows * slots * width, 0.5);
+            let weights: Vec<Vec<f32>> = (0..4).map(|_| numbers(width, 1.0)).collect();
+            let (sum, normed) = on_devices(|device| {
+                let mut sum = device.upload(&stream)?;
+                let (dense, sparse) = (device.upload(&dense)?, device.upload(&sparse)?);
+                let weights = weights.iter().map(|weight| device.upload(weight)).collect::<Result<Vec<_>, _>>()?;
+                let mut output = device.allocate::<bf16>(rows * width)?;
+                let layer = FeedForward {
+                    dense: dense.as_slice(),
+                    dense_weight: weights[0].as_slice(),
+                    sparse: sparse.as_slice(),
+                    slots,
+                    sparse_weight: weights[1].as_slice(),
+                    weight: weights[2].as_slice(),
+                    scalar: 0.7,
+                };
+                let next = NormedOutput { weight: Some(weights[3].as_slice()), output: output.as_mut() };
+                finish_layer(layer, width, 1e-6, sum.as_mut(), [Some(next), None, None])?;
+                Ok((sum.as_slice().read()?, output.as_slice().read()?))
+            });
+            let end = reference::LayerEnd {
+                stream: &stream,
+                dense: &dense,
+                dense_weight: &weights[0],
+                sparse: &sparse,
+                slots,
+                sparse_weight: &weights[1],
+                weight: &weights[2],
+                scalar: 0.7,
+            };
+            assert_close(&sum, &reference::finish_layer(&end, width, 1e-6), SUM_TOLERANCE, SUM_TOLERANCE);
+            let expected = reference::rms_norm(&sum, Some(&weights[3]), width, 1e-6);
+            assert_close_bf16(&normed, &expected, F32_TOLERANCE, 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_row_too_long_for_a_block_is_refused() {
+    let device = crate::Device::emulator();
+    let width = 20_000;
+    let ones = device.upload(&vec![1.0_f32; width]).unwrap();
+    let mut stream = device.allocate::<f32>(width).unwrap();
+    let layer = FeedForward {
+        dense: ones.as_slice(),
+        dense_weight: ones.as_slice(),
+        sparse: ones.as_slice(),
+        slots: 1,
+        sparse_weight: ones.as_slice(),
+        weight: ones.as_slice(),
+        scalar: 1.0,
+    };
+    let error = finish_layer::<f32>(layer, width, 1e-6, stream.as_mut(), [None, None, None]).unwrap_err();
+    assert!(error.to_string().contains("shared memory"), "{error}");
 }
