@@ -1,6 +1,8 @@
 //! Checked launches: each checks sizes and limits, then queues its kernels. Matrices are row-major; `[rows, width]` states shapes.
 
 pub mod embed;
+pub mod experts;
 pub mod linear;
 pub mod norm;
+pub mod router;
 pub mod rows;

@@ -3,3 +3,4 @@
 pub mod embed;
 pub mod linear;
 pub mod norm;
+pub mod router;

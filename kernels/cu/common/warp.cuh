@@ -106,12 +106,13 @@ __device__ __forceinline__ float warp_maximum(float value) {
 constexpr u32 BLOCK_SUM_SCRATCH = 32;
 
 // The sum over a one-dimensional block, the same bits in every thread. The scratch can be used again at once.
-__device__ __forceinline__ float block_sum(float value, float* scratch) {
+template <typename T>
+__device__ __forceinline__ T block_sum(T value, T* scratch) {
     value = warp_sum(value);
     if (lane_index() == 0) scratch[warp_index()] = value;
     block_barrier();
     u32 warps = blockDim.x / WARP_LANES_COUNT;
-    float sum = warp_sum(lane_index() < warps ? scratch[lane_index()] : 0.0f);
+    T sum = warp_sum(lane_index() < warps ? scratch[lane_index()] : T(0));
     block_barrier();
     return sum;
 }

@@ -1,0 +1,184 @@
+//! The experts' products: rows grouped by expert, each group times its expert's matrix.
+
+use crate::error::require;
+use crate::kernel::{Kernel, Launch, kernel};
+use crate::memory::{Slice, SliceMut};
+use crate::ops::linear::{EXACT_TILE, TENSOR_TILES, TILE_COLUMNS, Tile, Weights};
+use crate::ops::router::Routing;
+use crate::{Error, bf16};
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct ExpertsParameters {
+    input: u64,
+    weight: u64,
+    output: u64,
+    starts: u64,
+    order: u64,
+    slot_weights: u64,
+    slots: u32,
+    columns: u32,
+    inputs: u32,
+    aligned: u32,
+}
+
+kernel!(static GATED_F32: "experts", experts_gated_f32(ExpertsParameters));
+kernel!(static GATED_WIDENED: "experts", experts_gated_widened(ExpertsParameters));
+kernel!(static GATED_TENSOR_32: "experts", experts_gated_tensor_32(ExpertsParameters));
+kernel!(static GATED_TENSOR_64: "experts", experts_gated_tensor_64(ExpertsParameters));
+kernel!(static GATED_TENSOR_128: "experts", experts_gated_tensor_128(ExpertsParameters));
+kernel!(static DOWN_F32: "experts", experts_down_f32(ExpertsParameters));
+kernel!(static DOWN_WIDENED: "experts", experts_down_widened(ExpertsParameters));
+kernel!(static DOWN_TENSOR_32: "experts", experts_down_tensor_32(ExpertsParameters));
+kernel!(static DOWN_TENSOR_64: "experts", experts_down_tensor_64(ExpertsParameters));
+kernel!(static DOWN_TENSOR_128: "experts", experts_down_tensor_128(ExpertsParameters));
+
+/// Kernels that do the same at different tile sizes or dtypes.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Variant {
+    gated: &'static Kernel<ExpertsParameters>,
+    down: &'static Kernel<ExpertsParameters>,
+    tile: Tile,
+}
+
+/// What experts take; see [`linear::Operand`](crate::ops::linear::Operand).
+pub trait ExpertOperand: crate::Element + sealed::Products {}
+impl ExpertOperand for f32 {}
+impl ExpertOperand for bf16 {}
+
+mod sealed {
+    pub trait Products {
+        /// The kernels for rows so many an expert, and weights of this dtype, or none.
+        fn kernels(mean_rows: usize, weights: &super::Weights<'_>) -> Option<super::Variant>;
+    }
+}
+
+impl sealed::Products for f32 {
+    fn kernels(_mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        let (gated, down) = match weights {
+            Weights::F32(_) => (&GATED_F32, &DOWN_F32),
+            Weights::Bf16(_) => (&GATED_WIDENED, &DOWN_WIDENED),
+        };
+        Some(Variant { gated, down, tile: EXACT_TILE })
+    }
+}
+
+impl sealed::Products for bf16 {
+    fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        let Weights::Bf16(_) = weights else { return None };
+        // Rows spread unevenly, and an expert's second tile of rows reads its weights once more; rows of a tile that are not there cost little. So a
+        // tile is made for some times the mean.
+        let (gated, down, tile) = match mean_rows {
+            ..=4 => (&GATED_TENSOR_32, &DOWN_TENSOR_32, TENSOR_TILES[0]),
+            5..=24 => (&GATED_TENSOR_64, &DOWN_TENSOR_64, TENSOR_TILES[1]),
+            _ => (&GATED_TENSOR_128, &DOWN_TENSOR_128, TENSOR_TILES[2]),
+        };
+        Some(Variant { gated, down, tile })
+    }
+}
+
+/// For each assignment in the routing's order `gelu(x @ gate^T) * (x @ up^T)` of its row by its expert. `input` is [rows, inputs],
+/// `weights` [experts, 2 * width, inputs] with each gate's rows first, `output` [rows * slots, width].
+pub fn experts_gated<T: ExpertOperand>(
+    input: Slice<'_, T>,
+    routing: &Routing,
+    weights: Weights<'_>,
+    width: usize,
+    output: SliceMut<'_, T>,
+) -> Result<(), Error> {
+    const NAME: &str = "experts_gated";
+    let rows = routing.rows();
+    require!(NAME, rows > 0 || input.is_empty(), "{} inputs for no rows", input.len());
+    let inputs = if rows > 0 { input.len() / rows } else { weights.len() / (2 * width * routing.experts()).max(1) };
+    require!(NAME, rows * inputs == input.len(), "{} inputs are not {rows} rows", input.len());
+    let sizes = Sizes { operation: NAME, matrix_rows: 2 * width, columns: width, inputs };
+    launch(sizes, routing, input, &weights, output, |variant| variant.gated, TILE_COLUMNS / 2)
+}
+
+/// For each assignment `weight * (x @ down^T)`, written to its row and slot. `input` is [rows * slots, inputs] in the routing's order, as
+/// [`experts_gated`] writes it, `weights` [experts, columns, inputs], `output` [rows, slots, columns].
+pub fn experts_down<T: ExpertOperand>(
+    input: Slice<'_, T>,
+    routing: &Routing,
+    weights: Weights<'_>,
+    columns: usize,
+    output: SliceMut<'_, f32>,
+) -> Result<(), Error> {
+    const NAME: &str = "experts_down";
+    let assignments = routing.assignments();
+    require!(NAME, assignments > 0 || input.is_empty(), "{} inputs for no rows", input.len());
+    let inputs =
+        if assignments > 0 { input.len() / assignments } else { weights.len() / (columns * routing.experts()).max(1) };
+    require!(NAME, assignments * inputs == input.len(), "{} inputs are not {assignments} rows", input.len());
+    let sizes = Sizes { operation: NAME, matrix_rows: columns, columns, inputs };
+    launch(sizes, routing, input, &weights, output, |variant| variant.down, TILE_COLUMNS)
+}
+
+struct Sizes {
+    operation: &'static str,
+    /// Of one expert's matrix.
+    matrix_rows: usize,
+    /// Of the output.
+    columns: usize,
+    inputs: usize,
+}
+
+fn launch<T: ExpertOperand, O: crate::Element>(
+    sizes: Sizes,
+    routing: &Routing,
+    input: Slice<'_, T>,
+    weights: &Weights<'_>,
+    output: SliceMut<'_, O>,
+    kernel: impl Fn(&Variant) -> &'static Kernel<ExpertsParameters>,
+    tile_columns: usize,
+) -> Result<(), Error> {
+    let Sizes { operation, matrix_rows, columns, inputs } = sizes;
+    let experts = routing.experts();
+    require!(operation, columns > 0 && inputs > 0, "matrices of {matrix_rows} x {inputs} have nothing to multiply");
+    require!(operation, matrix_rows < 1 << 31 && inputs < 1 << 31, "{matrix_rows} x {inputs} is too large");
+    let numbers = matrix_rows.checked_mul(inputs).and_then(|numbers| numbers.checked_mul(experts));
+    require!(
+        operation,
+        numbers == Some(weights.len()),
+        "{} weights are not {experts} matrices of {matrix_rows} x {inputs}",
+        weights.len()
+    );
+    let assignments = routing.assignments();
+    require!(
+        operation,
+        assignments.checked_mul(columns) == Some(output.len()),
+        "{} outputs are not {assignments} rows of {columns}",
+        output.len()
+    );
+    let device = output.device();
+    let devices = [input.device(), weights.device(), routing.starts().device()];
+    require!(operation, devices.iter().all(|other| other.is(device)), "not everything is on the same device");
+    let Some(variant) = T::kernels(assignments.div_ceil(experts), weights) else {
+        return Err(crate::error::shape(operation, "tensor cores multiply bf16 by bf16 weights, and these are f32"));
+    };
+    let addresses = input.address() | weights.address();
+    let parameters = ExpertsParameters {
+        input: input.address(),
+        weight: weights.address(),
+        output: output.address(),
+        starts: routing.starts().address(),
+        order: routing.order().address(),
+        slot_weights: routing.weights().address(),
+        slots: routing.slots() as u32,
+        columns: columns as u32,
+        inputs: inputs as u32,
+        aligned: u32::from(addresses.is_multiple_of(16) && inputs.is_multiple_of(8)),
+    };
+    let Tile { threads, shared_bytes, .. } = variant.tile;
+    let grid = [columns.div_ceil(tile_columns) as u32, if assignments == 0 { 0 } else { experts as u32 }, 1];
+    // SAFETY: the slices have the lengths that rows, columns and inputs say; blocks leave out what a tile has beyond them. The starts and the
+    // order are those of the routing's rows, so every place is below the assignments. The output is borrowed mutably.
+    #[expect(unsafe_code, reason = "a launch")]
+    unsafe {
+        device.launch(kernel(&variant), Launch { grid, threads, shared_bytes }, &parameters)
+    }
+}
+
+#[cfg(test)]
+mod tests;
