@@ -57,9 +57,8 @@ fn main() {
     }
     generated.push_str("];\n");
     fs::write(out.join("modules.rs"), generated).expect("the build folder can be written");
-    if env::var_os("CARGO_FEATURE_EMULATOR").is_some() {
-        compile_for_processor(&root, &families);
-    }
+    #[cfg(feature = "emulator")]
+    compile_for_processor(&root, &families);
 }
 
 /// The names of the files in `cu`.
@@ -208,6 +207,7 @@ fn resources(log: &str) -> Vec<String> {
     found
 }
 
+#[cfg(feature = "emulator")]
 fn compile_for_processor(root: &Path, families: &[String]) {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").opt_level(2).warnings(true).extra_warnings(true);
@@ -222,6 +222,7 @@ fn compile_for_processor(root: &Path, families: &[String]) {
     }
     build.file(root.join("emulator/emulator.cpp"));
     build.flag("-x").flag("c++");
+    build.file(root.join("emulator/faults.cu"));
     for family in families {
         build.file(root.join(format!("cu/{family}.cu")));
     }

@@ -9,6 +9,7 @@ use cudarc::driver::sys::{self, CUresult};
 use cudarc::driver::{CudaContext, CudaStream};
 
 use crate::cards::{device_count, info};
+use crate::compile;
 use crate::kernel::{Kernel, Launch};
 use crate::module::{self, fitting_images};
 use crate::{DeviceInfo, Error};
@@ -225,34 +226,32 @@ impl Cuda {
         Ok(function)
     }
 
-    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
     fn load_module(&self, loaded: &mut Loaded, family: &'static str) -> Result<sys::CUmodule, Error> {
         if let Some(module) = loaded.modules.get(family) {
             return Ok(*module);
         }
         self.bind()?;
-        for image in fitting_images(module::module(family).images, self.info.compute_capability) {
-            // PTX is text that ends in a zero; an image made by the assembler says itself where it ends.
-            let mut bytes = image.bytes.to_vec();
-            bytes.push(0);
-            // SAFETY: a whole image, as nvcc wrote it, that the driver copies.
-            match unsafe { result::module::load_data(bytes.as_ptr().cast()) } {
-                Ok(module) => {
-                    loaded.modules.insert(family, module);
-                    return Ok(module);
-                }
-                // The next one may do: an older driver knows less.
-                Err(DriverError(
-                    CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
-                    | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
-                    | CUresult::CUDA_ERROR_INVALID_IMAGE
-                    | CUresult::CUDA_ERROR_JIT_COMPILER_NOT_FOUND,
-                )) => {}
-                Err(error) => return Err(driver_error(error)),
+        let module = module::module(family);
+        for image in fitting_images(module.images, self.info.compute_capability) {
+            if let Some(handle) = load_image(image.bytes)? {
+                loaded.modules.insert(family, handle);
+                return Ok(handle);
             }
         }
+        let image = compile::image(module, self.info.compute_capability, self.driver_version()?)?;
         let (major, minor) = self.info.compute_capability;
-        Err(Error::NoCompiler { architecture: format!("{major}{minor}") })
+        let handle =
+            load_image(&image)?.ok_or_else(|| Error::NoCompiler { architecture: format!("{major}{minor}") })?;
+        loaded.modules.insert(family, handle);
+        Ok(handle)
+    }
+
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    fn driver_version(&self) -> Result<i32, Error> {
+        let mut version = 0;
+        // SAFETY: writes one number.
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(driver_error)?;
+        Ok(version)
     }
 
     fn bind(&self) -> Result<(), Error> {
@@ -262,6 +261,26 @@ impl Cuda {
     fn loaded(&self) -> std::sync::MutexGuard<'_, Loaded> {
         // Two maps that are only ever added to are whole whatever a thread was doing when it panicked.
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Loads an image into the bound context, or nothing where this driver and card cannot run it: an older driver knows less.
+#[expect(unsafe_code, reason = "the driver's functions are foreign")]
+fn load_image(image: &[u8]) -> Result<Option<sys::CUmodule>, Error> {
+    // PTX is text that ends in a zero; an image made by the assembler says itself where it ends.
+    let mut bytes = image.to_vec();
+    bytes.push(0);
+    // SAFETY: a whole image, as a compiler wrote it, that the driver copies.
+    match unsafe { result::module::load_data(bytes.as_ptr().cast()) } {
+        Ok(module) => Ok(Some(module)),
+        Err(DriverError(
+            CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
+            | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
+            | CUresult::CUDA_ERROR_INVALID_IMAGE
+            | CUresult::CUDA_ERROR_INVALID_PTX
+            | CUresult::CUDA_ERROR_JIT_COMPILER_NOT_FOUND,
+        )) => Ok(None),
+        Err(error) => Err(driver_error(error)),
     }
 }
 

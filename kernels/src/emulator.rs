@@ -203,3 +203,6 @@ unsafe fn is_guard(start: *const u8) -> bool {
     let bytes = unsafe { std::slice::from_raw_parts(start, GUARD_BYTES) };
     bytes.chunks_exact(GUARD.len()).all(|pair| pair == GUARD)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,8 +25,8 @@ pub enum Error {
     },
     /// The program holds no kernels that fit the card, and there is nothing to compile them with.
     #[error(
-        "this program holds no kernels for sm_{architecture}: build it where nvcc 12.8 or later is on the path, or install NVRTC (on \
-         Debian and Ubuntu: apt-get install libnvrtc12; or: pip install nvidia-cuda-nvrtc) where the dynamic loader finds it"
+        "this program holds no kernels for sm_{architecture}: build it where nvcc 12.8 or later is on the path, or install NVRTC 12.8 \
+         or later (pip install nvidia-cuda-nvrtc-cu12) and name its folder in LD_LIBRARY_PATH"
     )]
     NoCompiler {
         /// The card's architecture, as in `90`.

@@ -5,13 +5,13 @@
 //! starts without a card.
 //!
 //! A [`Device`] is a card or, with the feature `emulator`, the processor pretending to be one: the same kernels' sources, compiled as
-//! C++. So every kernel is tested against a plain statement of what it computes ([`reference`](mod@crate::reference)) on machines
-//! without a card.
+//! C++. So every kernel is tested against a plain statement of what it computes (module `reference`) on machines without a card.
 //!
 //! Invariants: nothing is launched before its sizes are checked; all work of a device runs in the order in which it was asked for; a
 //! sum that crosses threads has a fixed order, so two runs give the same bits.
 
 mod cards;
+mod compile;
 mod cuda;
 mod device;
 #[cfg(feature = "emulator")]

@@ -21,7 +21,7 @@ struct EmbedParameters {
 kernel!(static EMBED_F32: "embed", embed_f32(EmbedParameters));
 kernel!(static EMBED_BF16: "embed", embed_bf16(EmbedParameters));
 
-/// `stream[row] = table[ids[row]] * scale`, in f32: the table is [vocabulary, width], the stream [rows, width]. The row of an id beyond the
+/// `stream[row] = table[ids[row]] * scale`, in f32: the table is `[vocabulary, width]`, the stream `[rows, width]`. The row of an id beyond the
 /// vocabulary becomes no number.
 pub fn embed(ids: Slice<'_, u32>, table: &Matrix<'_>, scale: f32, stream: SliceMut<'_, f32>) -> Result<(), Error> {
     const NAME: &str = "embed";
@@ -60,9 +60,9 @@ pub const NO_SIGNAL: u32 = u32::MAX;
 /// What self-conditioning adds to the stream.
 #[derive(Clone, Copy)]
 pub struct Signal<'a> {
-    /// For each row of the stream its entry, or [`NO_SIGNAL`]: [rows].
+    /// For each row of the stream its entry, or [`NO_SIGNAL`]: `[rows]`.
     pub sources: Slice<'a, u32>,
-    /// [entries, width].
+    /// `[entries, width]`.
     pub entries: Slice<'a, f32>,
 }
 

@@ -78,8 +78,8 @@ impl sealed::Products for bf16 {
     }
 }
 
-/// For each assignment in the routing's order `gelu(x @ gate^T) * (x @ up^T)` of its row by its expert. `input` is [rows, inputs],
-/// `weights` [experts, 2 * width, inputs] with each gate's rows first, `output` [rows * slots, width].
+/// For each assignment in the routing's order `gelu(x @ gate^T) * (x @ up^T)` of its row by its expert. `input` is `[rows, inputs]`,
+/// `weights` `[experts, 2 * width, inputs]` with each gate's rows first, `output` `[rows * slots, width]`.
 pub fn experts_gated<T: ExpertOperand>(
     input: Slice<'_, T>,
     routing: &Routing,
@@ -87,17 +87,12 @@ pub fn experts_gated<T: ExpertOperand>(
     width: usize,
     output: SliceMut<'_, T>,
 ) -> Result<(), Error> {
-    const NAME: &str = "experts_gated";
-    let rows = routing.rows();
-    require!(NAME, rows > 0 || input.is_empty(), "{} inputs for no rows", input.len());
-    let inputs = if rows > 0 { input.len() / rows } else { weights.len() / (2 * width * routing.experts()).max(1) };
-    require!(NAME, rows * inputs == input.len(), "{} inputs are not {rows} rows", input.len());
-    let sizes = Sizes { operation: NAME, matrix_rows: 2 * width, columns: width, inputs };
-    launch(sizes, routing, input, &weights, output, |variant| variant.gated, TILE_COLUMNS / 2)
+    let sizes = Sizes { operation: "experts_gated", matrix_rows: width.saturating_mul(2), columns: width };
+    launch(sizes, routing, routing.rows(), input, &weights, output, |variant| variant.gated, TILE_COLUMNS / 2)
 }
 
-/// For each assignment `weight * (x @ down^T)`, written to its row and slot. `input` is [rows * slots, inputs] in the routing's order, as
-/// [`experts_gated`] writes it, `weights` [experts, columns, inputs], `output` [rows, slots, columns].
+/// For each assignment `weight * (x @ down^T)`, written to its row and slot. `input` is `[rows * slots, inputs]` in the routing's order, as
+/// [`experts_gated`] writes it, `weights` `[experts, columns, inputs]`, `output` `[rows, slots, columns]`.
 pub fn experts_down<T: ExpertOperand>(
     input: Slice<'_, T>,
     routing: &Routing,
@@ -105,14 +100,8 @@ pub fn experts_down<T: ExpertOperand>(
     columns: usize,
     output: SliceMut<'_, f32>,
 ) -> Result<(), Error> {
-    const NAME: &str = "experts_down";
-    let assignments = routing.assignments();
-    require!(NAME, assignments > 0 || input.is_empty(), "{} inputs for no rows", input.len());
-    let inputs =
-        if assignments > 0 { input.len() / assignments } else { weights.len() / (columns * routing.experts()).max(1) };
-    require!(NAME, assignments * inputs == input.len(), "{} inputs are not {assignments} rows", input.len());
-    let sizes = Sizes { operation: NAME, matrix_rows: columns, columns, inputs };
-    launch(sizes, routing, input, &weights, output, |variant| variant.down, TILE_COLUMNS)
+    let sizes = Sizes { operation: "experts_down", matrix_rows: columns, columns };
+    launch(sizes, routing, routing.assignments(), input, &weights, output, |variant| variant.down, TILE_COLUMNS)
 }
 
 struct Sizes {
@@ -121,28 +110,35 @@ struct Sizes {
     matrix_rows: usize,
     /// Of the output.
     columns: usize,
-    inputs: usize,
 }
 
+#[expect(clippy::too_many_arguments, reason = "two products that differ in all of these")]
 fn launch<T: ExpertOperand, O: crate::Element>(
     sizes: Sizes,
     routing: &Routing,
+    rows: usize,
     input: Slice<'_, T>,
     weights: &Weights<'_>,
     output: SliceMut<'_, O>,
     kernel: impl Fn(&Variant) -> &'static Kernel<ExpertsParameters>,
     tile_columns: usize,
 ) -> Result<(), Error> {
-    let Sizes { operation, matrix_rows, columns, inputs } = sizes;
+    let Sizes { operation, matrix_rows, columns } = sizes;
     let experts = routing.experts();
+    let inputs = weights.len() / matrix_rows.saturating_mul(experts).max(1);
     require!(operation, columns > 0 && inputs > 0, "matrices of {matrix_rows} x {inputs} have nothing to multiply");
     require!(operation, matrix_rows < 1 << 31 && inputs < 1 << 31, "{matrix_rows} x {inputs} is too large");
-    let numbers = matrix_rows.checked_mul(inputs).and_then(|numbers| numbers.checked_mul(experts));
     require!(
         operation,
-        numbers == Some(weights.len()),
-        "{} weights are not {experts} matrices of {matrix_rows} x {inputs}",
+        matrix_rows * inputs * experts == weights.len(),
+        "{} weights are not {experts} matrices of {matrix_rows} rows",
         weights.len()
+    );
+    require!(
+        operation,
+        rows.checked_mul(inputs) == Some(input.len()),
+        "{} inputs are not {rows} rows of {inputs}",
+        input.len()
     );
     let assignments = routing.assignments();
     require!(

@@ -168,7 +168,7 @@ impl LinearScratch {
     }
 }
 
-/// `output = input @ matrix^T`: input [rows, inputs], output [rows, outputs].
+/// `output = input @ matrix^T`: input `[rows, inputs]`, output `[rows, outputs]`.
 pub fn linear<T: Operand>(
     input: Slice<'_, T>,
     matrix: &Matrix<'_>,
@@ -179,7 +179,7 @@ pub fn linear<T: Operand>(
 }
 
 /// `output = gelu(input @ gate^T) * (input @ up^T)`, gelu by its tanh form, for a matrix that holds the gate's rows and then as many of up's:
-/// input [rows, inputs], output [rows, outputs / 2].
+/// input `[rows, inputs]`, output [rows, outputs / 2].
 pub fn gated_linear<T: Operand>(
     input: Slice<'_, T>,
     matrix: &Matrix<'_>,

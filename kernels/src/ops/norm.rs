@@ -20,7 +20,7 @@ kernel!(static RMS_NORM_F32: "norm", rms_norm_f32(RmsNormParameters));
 kernel!(static RMS_NORM_BF16: "norm", rms_norm_bf16(RmsNormParameters));
 
 /// `output = input * (mean(input^2) + eps)^-0.5 * weight` by row, without the weight where there is none. `input` and `output` are
-/// [rows, width], `weight` [width]. A head's norm is that of rows as long as a head.
+/// `[rows, width]`, `weight` `[width]`. A head's norm is that of rows as long as a head.
 pub fn rms_norm<T: NormOutput>(
     input: Slice<'_, f32>,
     weight: Option<Slice<'_, f32>>,
@@ -58,7 +58,7 @@ kernel!(static ADD_NORMED_F32: "norm", add_normed_f32(AddNormedParameters));
 kernel!(static ADD_NORMED_BF16: "norm", add_normed_bf16(AddNormedParameters));
 
 /// `stream += norm(addend) * weight` by row, as behind a layer's attention, and the new stream's norms. `addend` and `stream` are
-/// [rows, width].
+/// `[rows, width]`.
 pub fn add_normed<T: NormOutput>(
     addend: Slice<'_, f32>,
     weight: Slice<'_, f32>,
@@ -86,17 +86,17 @@ pub fn add_normed<T: NormOutput>(
 /// What a layer's two feed-forward networks made, and how they are put together.
 #[derive(Clone, Copy)]
 pub struct FeedForward<'a> {
-    /// Of the dense network, [rows, width].
+    /// Of the dense network, `[rows, width]`.
     pub dense: Slice<'a, f32>,
-    /// [width].
+    /// `[width]`.
     pub dense_weight: Slice<'a, f32>,
-    /// Of the experts, already weighted: [rows, slots, width], added in the order of the slots.
+    /// Of the experts, already weighted: `[rows, slots, width]`, added in the order of the slots.
     pub sparse: Slice<'a, f32>,
     /// How many experts each row went through.
     pub slots: usize,
-    /// [width].
+    /// `[width]`.
     pub sparse_weight: Slice<'a, f32>,
-    /// Of the norm around both, [width].
+    /// Of the norm around both, `[width]`.
     pub weight: Slice<'a, f32>,
     /// The layer's scalar.
     pub scalar: f32,

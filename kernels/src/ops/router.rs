@@ -77,8 +77,8 @@ impl Routing {
         })
     }
 
-    /// Chooses for each row of scores, [rows, experts], the greatest ones, of equal ones the lower; their weights are the softmax over the chosen
-    /// times `per_expert_scale`, [experts]. A score that is no number comes last and makes the weights none.
+    /// Chooses for each row of scores, `[rows, experts]`, the greatest ones, of equal ones the lower; their weights are the softmax over the chosen
+    /// times `per_expert_scale`, `[experts]`. A score that is no number comes last and makes the weights none.
     pub fn route(&mut self, scores: Slice<'_, f32>, per_expert_scale: Slice<'_, f32>) -> Result<(), Error> {
         const NAME: &str = "Routing::route";
         let experts = self.experts;
@@ -139,22 +139,22 @@ impl Routing {
         self.rows * self.slots
     }
 
-    /// The experts of each row, ascending: [rows, slots].
+    /// The experts of each row, ascending: `[rows, slots]`.
     pub fn chosen(&self) -> Slice<'_, u32> {
         self.chosen.slice(0..self.assignments())
     }
 
-    /// What each expert's output is multiplied by: [rows, slots].
+    /// What each expert's output is multiplied by: `[rows, slots]`.
     pub fn weights(&self) -> Slice<'_, f32> {
         self.weights.slice(0..self.assignments())
     }
 
-    /// Where each expert's assignments begin in [`order`](Self::order), and where the last one's end: [experts + 1].
+    /// Where each expert's assignments begin in [`order`](Self::order), and where the last one's end: `[experts + 1]`.
     pub fn starts(&self) -> Slice<'_, u32> {
         self.starts.as_slice()
     }
 
-    /// The assignments by expert, each expert's ascending: [rows * slots].
+    /// The assignments by expert, each expert's ascending: `[rows * slots]`.
     pub fn order(&self) -> Slice<'_, u32> {
         self.order.slice(0..self.assignments())
     }

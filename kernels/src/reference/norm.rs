@@ -29,19 +29,19 @@ pub fn add_normed(stream: &[f32], addend: &[f32], weight: &[f32], width: usize, 
 
 /// What a layer's end reads, with shapes as in `finish_layer`.
 pub struct LayerEnd<'a> {
-    /// [rows, width].
+    /// `[rows, width]`.
     pub stream: &'a [f32],
-    /// [rows, width].
+    /// `[rows, width]`.
     pub dense: &'a [f32],
-    /// [width].
+    /// `[width]`.
     pub dense_weight: &'a [f32],
-    /// [rows, slots, width].
+    /// `[rows, slots, width]`.
     pub sparse: &'a [f32],
     /// How many slots a row has.
     pub slots: usize,
-    /// [width].
+    /// `[width]`.
     pub sparse_weight: &'a [f32],
-    /// [width].
+    /// `[width]`.
     pub weight: &'a [f32],
     /// The layer's scalar.
     pub scalar: f32,

@@ -174,9 +174,9 @@ fn weights_that_do_not_fit_are_refused() {
     let mut output = device.allocate::<f32>(10 * 40).unwrap();
     let mut thin_output = device.allocate::<bf16>(10 * 40).unwrap();
     let refused = experts_gated(input.as_slice(), &routing, weights, 41, output.as_mut()).unwrap_err();
-    assert!(refused.to_string().contains("are not 4 matrices of 82 x 72"), "{refused}");
+    assert!(refused.to_string().contains("are not 4 matrices of 82 rows"), "{refused}");
     let refused = experts_gated(input.slice(0..71), &routing, weights, 40, output.as_mut()).unwrap_err();
-    assert!(refused.to_string().contains("not 5 rows"), "{refused}");
+    assert!(refused.to_string().contains("not 5 rows of 72"), "{refused}");
     let refused = experts_gated(input.as_slice(), &routing, weights, 40, output.slice_mut(0..399)).unwrap_err();
     assert!(refused.to_string().contains("outputs"), "{refused}");
     let refused = experts_gated(thin_input.as_slice(), &routing, weights, 40, thin_output.as_mut()).unwrap_err();
