@@ -210,7 +210,7 @@ fn resources(log: &str) -> Vec<String> {
 #[cfg(feature = "emulator")]
 fn compile_for_processor(root: &Path, families: &[String]) {
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").opt_level(2).warnings(true).extra_warnings(true);
+    build.cpp(true).std("c++17").opt_level(3).warnings(true).extra_warnings(true);
     build.include(root.join("cu")).include(root.join("emulator")).define("LACUNA_EMULATOR", None);
     for flag in ["-ffp-contract=off", "-fno-strict-aliasing", "-Wno-unknown-pragmas"] {
         build.flag(flag);

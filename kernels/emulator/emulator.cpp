@@ -98,15 +98,22 @@ struct Fiber {
     Place place;
     State state;
     unsigned line;
-    Collective collective;
-    void* payload;
     std::vector<Copy> copies;
     unsigned groups;
+};
+
+// The collective operation that lanes of a warp wait for, and what each has brought.
+struct Meeting {
+    unsigned arrived;
+    unsigned line;
+    Collective collective;
+    void* payloads[WARP_LANES];
 };
 
 // One block at a time, and all that it needs, kept from launch to launch.
 struct Block {
     std::vector<Fiber> fibers;
+    Meeting meetings[THREADS_MAX / WARP_LANES];
     std::unique_ptr<unsigned char[]> stacks;
     std::unique_ptr<unsigned char[]> shared_memory;
     Place scheduler;
@@ -222,6 +229,7 @@ void run_block(Index at, Index grid, Index size, size_t shared_bytes, bool rever
         memset(block->stack(i), GUARD, GUARD_BYTES);
         fiber.place.begin(block->stack(i), fiber_entry);
     }
+    for (unsigned warp = 0; warp < threads / WARP_LANES; warp++) block->meetings[warp].arrived = 0;
     block->running = 0;
     run_threads(threads, reversed);
     if (!is_guard(shared + shared_bytes, GUARD_BYTES)) fail("a block writes behind its shared memory", 0);
@@ -246,29 +254,20 @@ Thread& current() { return *current_thread; }
 void block_barrier(unsigned line) { wait_as(State::at_barrier, line); }
 
 void warp_collective(Collective collective, void* payload, unsigned line) {
-    Fiber& fiber = running();
-    fiber.collective = collective;
-    fiber.payload = payload;
-    unsigned first = block->running / WARP_LANES * WARP_LANES;
-    void* payloads[WARP_LANES];
-    bool last = true;
-    for (unsigned lane = 0; lane < WARP_LANES; lane++) {
-        Fiber& other = block->fibers[first + lane];
-        if (&other != &fiber) {
-            if (other.state != State::at_collective) {
-                last = false;
-                break;
-            }
-            if (other.collective != collective || other.line != line) {
-                fail("a warp's lanes are at different collective operations", line);
-                return wait_as(State::at_collective, line);
-            }
-        }
-        payloads[lane] = other.payload;
+    unsigned lane = block->running % WARP_LANES, first = block->running - lane;
+    Meeting& meeting = block->meetings[first / WARP_LANES];
+    if (meeting.arrived == 0) {
+        meeting.collective = collective;
+        meeting.line = line;
+    } else if (meeting.collective != collective || meeting.line != line) {
+        fail("a warp's lanes are at different collective operations", line);
     }
-    if (!last) return wait_as(State::at_collective, line);
-    collective(payloads);
-    for (unsigned lane = 0; lane < WARP_LANES; lane++) block->fibers[first + lane].state = State::runnable;
+    meeting.payloads[lane] = payload;
+    meeting.arrived += 1;
+    if (meeting.arrived < WARP_LANES || block->failed) return wait_as(State::at_collective, line);
+    meeting.arrived = 0;
+    collective(meeting.payloads);
+    for (unsigned i = 0; i < WARP_LANES; i++) block->fibers[first + i].state = State::runnable;
 }
 
 void copy_later(void* shared, const void* global, unsigned bytes, unsigned valid_bytes) {
@@ -282,15 +281,15 @@ void commit_copies() { running().groups += 1; }
 
 void wait_for_copies(unsigned groups_left) {
     Fiber& fiber = running();
-    std::vector<Copy> later;
+    size_t kept = 0;
     for (const Copy& waiting : fiber.copies) {
         if (waiting.group + groups_left < fiber.groups) {
             copy(waiting);
         } else {
-            later.push_back(waiting);
+            fiber.copies[kept++] = waiting;
         }
     }
-    fiber.copies.swap(later);
+    fiber.copies.resize(kept);
 }
 
 const char* run(void (*kernel)(const void*), const void* parameters, const unsigned* grid, const unsigned* size,
