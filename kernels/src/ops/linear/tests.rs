@@ -1,4 +1,5 @@
 use super::*;
+use crate::EmulatorOptions;
 use crate::reference::linear as reference;
 use crate::testing::{Random, assert_within, on_devices, special_values};
 
@@ -45,8 +46,6 @@ fn run_gated<T: Operand>(device: &Device, input: &[T], weights: &Data, outputs: 
     let input = device.upload(input)?;
     let mut output = device.allocate::<T>(input.len() / matrix.inputs * outputs / 2)?;
     let mut scratch = LinearScratch::new(device)?;
-    gated_linear(input.as_slice(), &matrix, &mut scratch, output.as_mut())?;
-    // The scratch is left as it was found: a second product of the same kind comes out the same.
     gated_linear(input.as_slice(), &matrix, &mut scratch, output.as_mut())?;
     output.as_slice().read()
 }
@@ -197,6 +196,43 @@ fn a_row_alone_is_what_it_is_among_others_of_the_same_tile() {
     let together = on_devices(|device| run(device, &input, &weights, outputs));
     let alone = on_devices(|device| run(device, &input[21 * inputs..22 * inputs], &weights, outputs));
     assert_eq!(alone, together[21 * outputs..22 * outputs]);
+}
+
+#[test]
+fn products_that_share_a_scratch_leave_it_as_it_was() {
+    let (rows, outputs, inputs) = (3, 30, 1024);
+    let mut random = Random::new(8);
+    let inputs_of_two = [random.normal_bf16(rows * inputs, 1.0), random.normal_bf16(rows * inputs, 1.0)];
+    let weights = Data::Bf16(random.normal_bf16(outputs * inputs, 0.1));
+    let alone = inputs_of_two.each_ref().map(|input| on_devices(|device| run(device, input, &weights, outputs)));
+    let (together, arrivals) = on_devices(|device| {
+        let uploaded = weights.upload(device)?;
+        let matrix = uploaded.matrix(outputs);
+        let mut scratch = LinearScratch::new(device)?;
+        let mut together = Vec::new();
+        for input in &inputs_of_two {
+            let mut output = device.allocate::<f32>(rows * outputs)?;
+            linear(device.upload(input)?.as_slice(), &matrix, &mut scratch, output.as_mut())?;
+            together.extend(output.as_slice().read()?);
+        }
+        Ok((together, scratch.arrivals.as_slice().read()?))
+    });
+    assert_eq!(together, alone.concat());
+    assert!(arrivals.iter().all(|count| *count == 0), "a tile still waits for a block");
+}
+
+#[test]
+fn products_are_the_same_sums_however_the_inputs_are_split() {
+    let (rows, outputs, inputs) = (7, 100, 1600);
+    let mut random = Random::new(9);
+    let input = random.normal_bf16(rows * inputs, 1.0);
+    let weights = Data::Bf16(random.normal_bf16(outputs * inputs, 0.1));
+    let expected = reference::linear(&widened(&input), &weights.widened(), inputs);
+    for multiprocessors in [1, 2, 3, 100] {
+        let device = Device::emulator_with(EmulatorOptions { multiprocessors, ..EmulatorOptions::default() });
+        let found = run(&device, &input, &weights, outputs).unwrap();
+        assert_within(&widened_sums(&found), expected.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+    }
 }
 
 #[test]

@@ -162,3 +162,26 @@ fn a_row_too_long_for_a_block_is_refused() {
     let error = finish_layer::<f32>(layer, width, 1e-6, stream.as_mut(), [None, None, None]).unwrap_err();
     assert!(error.to_string().contains("shared memory"), "{error}");
 }
+
+#[test]
+fn results_round_to_the_nearest_bf16_and_of_two_to_the_even_one() {
+    // Of ones the norm is one, so what is written is the weight.
+    let mut weight: Vec<f32> =
+        [0x3F80_8000, 0x3F81_8000, 0x3F80_8001, 0x3F80_7FFF, 0xBF81_8000, 0x7F7F_FFFF, 0x0000_8000, 0x8001_8000]
+            .map(f32::from_bits)
+            .to_vec();
+    weight.extend([0x7F80_0001, 0x7FFF_FFFF, 0xFFFF_FFFF].map(f32::from_bits));
+    weight.extend(special_values());
+    let width = weight.len();
+    let found = on_devices(|device| {
+        let (ones, weight) = (device.upload(&vec![1.0_f32; width])?, device.upload(&weight)?);
+        let mut output = device.allocate::<bf16>(width)?;
+        rms_norm(ones.as_slice(), Some(weight.as_slice()), width, 0.0, output.as_mut())?;
+        output.as_slice().read()
+    });
+    for (found, weight) in found.into_iter().zip(weight) {
+        let expected = bf16::from_f32(weight);
+        let same = found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan());
+        assert!(same, "{weight:e} became {:#x}, not {:#x}", found.to_bits(), expected.to_bits());
+    }
+}
