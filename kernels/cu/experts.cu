@@ -77,7 +77,7 @@ __device__ __forceinline__ void tensor_experts(const experts_parameters& p) {
         auto input_row = [&](u32 row) -> const bf16* {
             return first + row < end ? expert_input<bf16, GATED>(p, first + row) : nullptr;
         };
-        auto sums = tensor_product<Shape>(end - first, 0, p.inputs, p.aligned != 0, weight, input_row, weight_row);
+        auto sums = tensor_product<Shape>(end - first, 0, p.inputs, p.aligned != 0, input_row, weight_row);
 #pragma unroll
         for (u32 i = 0; i < Shape::ROW_TILES; i++) {
 #pragma unroll

@@ -18,6 +18,7 @@ pub(crate) struct Cuda {
     info: DeviceInfo,
     multiprocessors: u32,
     shared_bytes_max: u32,
+    shared_bytes_per_multiprocessor: u32,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     loaded: Mutex<Loaded>,
@@ -48,12 +49,14 @@ impl Cuda {
             return Err(Error::UnsupportedArchitecture { name: info.name, capability: info.compute_capability });
         }
         use sys::CUdevice_attribute::{
-            CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+            CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+            CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
         };
         let attribute = |attribute| Ok(context.attribute(attribute).map_err(driver_error)?.max(0) as u32);
         let opened = Self {
             multiprocessors: attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             shared_bytes_max: attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+            shared_bytes_per_multiprocessor: attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)?,
             stream: context.new_stream().map_err(driver_error)?,
             info,
             context,
@@ -76,6 +79,10 @@ impl Cuda {
 
     pub(crate) fn shared_bytes_max(&self) -> u32 {
         self.shared_bytes_max
+    }
+
+    pub(crate) fn shared_bytes_per_multiprocessor(&self) -> u32 {
+        self.shared_bytes_per_multiprocessor
     }
 
     pub(crate) fn memory(&self) -> Result<(u64, u64), Error> {

@@ -104,6 +104,11 @@ impl Device {
         dispatch!(self, executor => executor.shared_bytes_max())
     }
 
+    /// Shared memory that the blocks of a multiprocessor have together.
+    pub(crate) fn shared_bytes_per_multiprocessor(&self) -> u32 {
+        dispatch!(self, executor => executor.shared_bytes_per_multiprocessor())
+    }
+
     /// Queues a kernel; a grid without blocks is no work.
     ///
     /// # Safety

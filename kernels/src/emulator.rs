@@ -30,6 +30,8 @@ impl Default for EmulatorOptions {
 
 /// Of the cards that the kernels are for, the least that one offers a block.
 const SHARED_BYTES_MAX: u32 = 99 * 1024;
+/// Two blocks of the largest kind, as on larger cards.
+const SHARED_BYTES_PER_MULTIPROCESSOR: u32 = 228 * 1024;
 const GUARD_BYTES: usize = ALIGNMENT;
 /// No number as f32 and as bf16, and too great for an index: who reads it shows it.
 const GUARD: [u8; 2] = [0xF5, 0xFF];
@@ -57,6 +59,10 @@ impl Emulator {
 
     pub(crate) fn shared_bytes_max(&self) -> u32 {
         SHARED_BYTES_MAX
+    }
+
+    pub(crate) fn shared_bytes_per_multiprocessor(&self) -> u32 {
+        SHARED_BYTES_PER_MULTIPROCESSOR
     }
 
     pub(crate) fn memory(&self) -> Result<(u64, u64), Error> {

@@ -18,6 +18,17 @@ __device__ __forceinline__ void async_copy_16(void* shared, const void* global, 
 #endif
 }
 
+// The same of what is read once and in order: the second-level cache takes the next line along.
+__device__ __forceinline__ void async_copy_16_ahead(void* shared, const void* global, u32 valid_bytes = 16) {
+#ifdef LACUNA_EMULATOR
+    emulator::copy_later(shared, global, 16, valid_bytes);
+#else
+    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
+                 "r"(valid_bytes)
+                 : "memory");
+#endif
+}
+
 // Closes a group of copies.
 __device__ __forceinline__ void async_commit() {
 #ifdef LACUNA_EMULATOR

@@ -53,10 +53,10 @@ __device__ __forceinline__ u32 tensor_column(u32 column_tile, u32 element) {
 
 // Multiplies over the inputs from `begin`, a multiple of 64, to `end`. `input_row(i)` and `weight_row(i)` give where the tile's rows
 // begin, or null where there is none; rows from `rows` on are none. With `aligned` all of them begin at multiples of 16 bytes and `end` is
-// a multiple of 8; then `anywhere` is an address that may be named where nothing is read.
+// a multiple of 8.
 template <typename Shape, typename InputRow, typename WeightRow>
-__device__ __forceinline__ TensorSums<Shape> tensor_product(u32 rows, u32 begin, u32 end, bool aligned, const bf16* anywhere,
-                                                            InputRow input_row, WeightRow weight_row) {
+__device__ __forceinline__ TensorSums<Shape> tensor_product(u32 rows, u32 begin, u32 end, bool aligned, InputRow input_row,
+                                                            WeightRow weight_row) {
     bf16* stages = reinterpret_cast<bf16*>(shared_memory());
     const u32 chunk = threadIdx.x % CHUNKS;
     const u32 copied_row = threadIdx.x / CHUNKS;
@@ -67,27 +67,36 @@ __device__ __forceinline__ TensorSums<Shape> tensor_product(u32 rows, u32 begin,
 #pragma unroll
     for (u32 i = 0; i < Shape::WEIGHT_COPIES; i++) weights[i] = weight_row(copied_row + i * Shape::ROWS_AT_ONCE);
 
-    auto copy_chunk = [&](bf16* target, const bf16* row, u32 at) {
-        if (aligned) {
-            const bool inside = row != nullptr && at < end;
-            async_copy_16(target, inside ? row + at : anywhere, inside ? 16 : 0);
-        } else {
-            for (u32 i = 0; i < CHUNK_NUMBERS; i++) target[i] = row != nullptr && at + i < end ? row[at + i] : bf16{0};
-        }
+    // Behind the last input both sides have to be zero. Rows that are not there may be anything: they make only results that are not there.
+    auto copy_unaligned = [&](bf16* target, const bf16* row, u32 at) {
+        for (u32 i = 0; i < CHUNK_NUMBERS; i++) target[i] = at + i < end ? row[at + i] : bf16{0};
     };
     auto copy_stage = [&](u32 tile) {
         bf16* stage = stages + tile % TENSOR_STAGES * Shape::STAGE_NUMBERS;
         const u32 at = begin + tile * TENSOR_INPUTS + chunk * CHUNK_NUMBERS;
         if (at - chunk * CHUNK_NUMBERS < end) {
+            const u32 valid_bytes = at < end ? 16 : 0;
 #pragma unroll
             for (u32 i = 0; i < Shape::WEIGHT_COPIES; i++) {
                 const u32 row = copied_row + i * Shape::ROWS_AT_ONCE;
-                copy_chunk(stage + (Shape::ROWS + row) * TENSOR_INPUTS + (chunk ^ row % CHUNKS) * CHUNK_NUMBERS, weights[i], at);
+                bf16* target = stage + (Shape::ROWS + row) * TENSOR_INPUTS + (chunk ^ row % CHUNKS) * CHUNK_NUMBERS;
+                if (weights[i] == nullptr) continue;
+                if (aligned) {
+                    async_copy_16_ahead(target, weights[i] + (at < end ? at : begin), valid_bytes);
+                } else {
+                    copy_unaligned(target, weights[i], at);
+                }
             }
 #pragma unroll
             for (u32 i = 0; i < Shape::INPUT_COPIES; i++) {
                 const u32 row = copied_row + i * Shape::ROWS_AT_ONCE;
-                copy_chunk(stage + row * TENSOR_INPUTS + (chunk ^ row % CHUNKS) * CHUNK_NUMBERS, inputs[i], at);
+                bf16* target = stage + row * TENSOR_INPUTS + (chunk ^ row % CHUNKS) * CHUNK_NUMBERS;
+                if (inputs[i] == nullptr) continue;
+                if (aligned) {
+                    async_copy_16(target, inputs[i] + (at < end ? at : begin), valid_bytes);
+                } else {
+                    copy_unaligned(target, inputs[i], at);
+                }
             }
         }
         // A group of nothing keeps the count of groups the same for all.

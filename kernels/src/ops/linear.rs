@@ -76,31 +76,43 @@ pub struct Variant {
     tile: Tile,
 }
 
-/// The piece of a result that one block makes.
+/// The piece of a result that one block makes at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tile {
     pub(crate) rows: usize,
     pub(crate) threads: u32,
     pub(crate) shared_bytes: u32,
-    /// Blocks that run on a multiprocessor together, 0 where the inputs are never split.
-    pub(crate) resident: usize,
+    /// Blocks whose registers a multiprocessor has room for; 0 where a tile is never dealt out.
+    resident_max: usize,
+}
+
+impl Tile {
+    /// Blocks that the device runs at a time.
+    fn resident(&self, device: &Device) -> usize {
+        // Each block takes a kilobyte more than it asks for.
+        let by_shared_memory = device.shared_bytes_per_multiprocessor() / (self.shared_bytes + 1024);
+        device.multiprocessors() as usize * self.resident_max.min((by_shared_memory as usize).max(1))
+    }
 }
 
 /// Columns of every tile; of a gated product half of them are the gate's.
 pub(crate) const TILE_COLUMNS: usize = 64;
-/// Inputs that tensor cores take between two waits.
+/// Inputs that tensor cores take between two waits: the unit that tiles are dealt out by.
 const TENSOR_INPUTS: usize = 64;
-/// Inputs of a split at least, in units of the above: less, and starting costs more than the split gains.
-const SPLIT_TILES_MIN: usize = 4;
-const SPLITS_MAX: usize = 8;
+/// Units of a block at least: with less, starting costs more than the others gain.
+const BLOCK_UNITS_MIN: usize = 4;
+/// Tiles for each block that runs, at most, where tiles are dealt out; with more the last blocks' idle time is no matter.
+const TILES_PER_BLOCK_MAX: usize = 4;
+/// How much of the blocks' time tiles must fill by themselves, or they are dealt out.
+const FILLED_MIN: f64 = 0.85;
 
-pub(crate) const EXACT_TILE: Tile = Tile { rows: 32, threads: 128, shared_bytes: (32 + 64) * 36 * 4, resident: 0 };
+pub(crate) const EXACT_TILE: Tile = Tile { rows: 32, threads: 128, shared_bytes: (32 + 64) * 36 * 4, resident_max: 0 };
 pub(crate) const TENSOR_TILES: [Tile; 3] = [tensor_tile(32, 128, 4), tensor_tile(64, 128, 3), tensor_tile(128, 256, 2)];
 
-const fn tensor_tile(rows: usize, threads: u32, resident: usize) -> Tile {
+const fn tensor_tile(rows: usize, threads: u32, resident_max: usize) -> Tile {
     const STAGES: usize = 4;
     let shared_bytes = STAGES * (rows + TILE_COLUMNS) * TENSOR_INPUTS * 2;
-    Tile { rows, threads, shared_bytes: shared_bytes as u32, resident }
+    Tile { rows, threads, shared_bytes: shared_bytes as u32, resident_max }
 }
 
 #[repr(C)]
@@ -114,7 +126,8 @@ pub(crate) struct LinearParameters {
     rows: u32,
     columns: u32,
     inputs: u32,
-    splits: u32,
+    row_tiles: u32,
+    tiles: u32,
     aligned: u32,
 }
 
@@ -158,11 +171,13 @@ pub struct LinearScratch {
 }
 
 impl LinearScratch {
-    /// Room for any product: no product is split into more blocks than the device runs at a time.
+    /// Room for any product: tiles are dealt out among no more blocks than the device runs at a time.
     pub fn new(device: &Device) -> Result<Self, Error> {
-        let blocks = |tile: &Tile| device.multiprocessors() as usize * tile.resident;
-        let sums = TENSOR_TILES.iter().map(|tile| blocks(tile) * tile.rows * TILE_COLUMNS).max().unwrap_or(0);
-        let mut arrivals = device.allocate(TENSOR_TILES.iter().map(blocks).max().unwrap_or(0))?;
+        let most = |count: fn(&Tile, usize) -> usize| {
+            TENSOR_TILES.iter().map(|tile| count(tile, tile.resident(device))).max().unwrap_or(0)
+        };
+        let sums = most(|tile, blocks| blocks * 2 * tile.rows * TILE_COLUMNS);
+        let mut arrivals = device.allocate(most(|_, blocks| blocks * TILES_PER_BLOCK_MAX))?;
         arrivals.as_mut().clear()?;
         Ok(Self { partial_sums: device.allocate(sums)?, arrivals })
     }
@@ -233,7 +248,8 @@ fn multiply<T: Operand>(
         Output::Gated(_) => (gated, TILE_COLUMNS / 2),
     };
     let (row_tiles, column_tiles) = (rows.div_ceil(tile.rows), columns.div_ceil(tile_columns));
-    let splits = splits(tile, row_tiles * column_tiles, inputs, device.multiprocessors() as usize);
+    let tiles = row_tiles * column_tiles;
+    require!(name, tiles < 1 << 31, "{rows} x {outputs} are too many tiles");
     let addresses = input.address() | weights.address();
     let parameters = LinearParameters {
         input: input.address(),
@@ -244,26 +260,35 @@ fn multiply<T: Operand>(
         rows: rows as u32,
         columns: columns as u32,
         inputs: inputs as u32,
-        splits: splits as u32,
+        row_tiles: row_tiles as u32,
+        tiles: tiles as u32,
         aligned: u32::from(addresses.is_multiple_of(16) && inputs.is_multiple_of(8)),
     };
-    let grid = [row_tiles as u32, column_tiles as u32, splits as u32];
+    let grid = if tile.resident_max == 0 {
+        [row_tiles as u32, column_tiles as u32, 1]
+    } else {
+        [blocks(tile.resident(device), tiles, inputs) as u32, 1, 1]
+    };
     let launch = Launch { grid, threads: tile.threads, shared_bytes: tile.shared_bytes };
     // SAFETY: the slices have the lengths that rows, columns and inputs say; blocks leave out what a tile has beyond them. The scratch has room for
-    // as many blocks as the device runs at a time, and `splits` makes no more where it splits. Output and scratch are borrowed mutably.
+    // as many blocks as the device runs at a time and their tiles, and `blocks` makes no more where it deals tiles out. Output and scratch are
+    // borrowed mutably.
     #[expect(unsafe_code, reason = "a launch")]
     unsafe {
         device.launch(kernel, launch, &parameters)
     }
 }
 
-/// Over how many blocks each tile's inputs are spread, so that all multiprocessors read weights.
-fn splits(tile: Tile, tiles: usize, inputs: usize, multiprocessors: usize) -> usize {
-    let room = multiprocessors * tile.resident / tiles.max(1);
-    let input_tiles = inputs.div_ceil(TENSOR_INPUTS);
-    let splits = room.min(input_tiles / SPLIT_TILES_MIN).clamp(1, SPLITS_MAX);
-    // As whole tiles are dealt out, the last splits may be left with nothing.
-    input_tiles.div_ceil(input_tiles.div_ceil(splits))
+/// Among how many blocks tiles are dealt out, where `resident` run at a time: one a tile where that fills them well.
+fn blocks(resident: usize, tiles: usize, inputs: usize) -> usize {
+    let waves = tiles.div_ceil(resident);
+    let filled = tiles as f64 / (waves * resident) as f64;
+    if filled >= FILLED_MIN || tiles > TILES_PER_BLOCK_MAX * resident {
+        return tiles;
+    }
+    let units = tiles * inputs.div_ceil(TENSOR_INPUTS);
+    // Blocks that have less than a tile each are worth it only where there is enough for each of them.
+    if tiles < resident { resident.min(units / BLOCK_UNITS_MIN).max(tiles) } else { resident }
 }
 
 #[cfg(test)]

@@ -222,13 +222,13 @@ fn products_that_share_a_scratch_leave_it_as_it_was() {
 }
 
 #[test]
-fn products_are_the_same_sums_however_the_inputs_are_split() {
-    let (rows, outputs, inputs) = (7, 100, 1600);
+fn products_are_the_same_sums_however_tiles_are_dealt_out() {
+    let (rows, outputs, inputs) = (7, 600, 1000);
     let mut random = Random::new(9);
     let input = random.normal_bf16(rows * inputs, 1.0);
     let weights = Data::Bf16(random.normal_bf16(outputs * inputs, 0.1));
     let expected = reference::linear(&widened(&input), &weights.widened(), inputs);
-    for multiprocessors in [1, 2, 3, 100] {
+    for multiprocessors in [1, 2, 3, 7, 100] {
         let device = Device::emulator_with(EmulatorOptions { multiprocessors, ..EmulatorOptions::default() });
         let found = run(&device, &input, &weights, outputs).unwrap();
         assert_within(&widened_sums(&found), expected.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
@@ -236,22 +236,26 @@ fn products_are_the_same_sums_however_the_inputs_are_split() {
 }
 
 #[test]
-fn the_inputs_are_split_until_the_device_is_full() {
-    let tile = TENSOR_TILES[0];
-    // A canvas's attention output on a card of 132 multiprocessors, four blocks each.
-    assert_eq!(splits(tile, 44, 4096, 132), 8);
-    assert_eq!(splits(tile, 128, 2816, 132), 4);
-    assert_eq!(splits(TENSOR_TILES[2], 256, 2816, 132), 1);
-    // As few inputs as these are not worth it.
-    assert_eq!(splits(tile, 1, 256, 132), 1);
-    assert_eq!(splits(tile, 1, 512, 132), 2);
-    assert_eq!(splits(EXACT_TILE, 1, 4096, 132), 1);
-    // 9 tiles of inputs over 4 blocks would be 3, 3, 3 and nothing.
-    assert_eq!(splits(tile, 132, 64 * 18, 132), 4);
-    for tiles in 1..600 {
-        for inputs in [64, 704, 2112, 2816, 4096] {
-            let splits = splits(tile, tiles, inputs, 132);
-            assert!(splits == 1 || splits * tiles <= 132 * 4, "{tiles} tiles are split into {splits}");
+fn tiles_are_dealt_out_where_they_do_not_fill_the_device() {
+    // A card of 132 multiprocessors that runs two blocks on each.
+    let blocks = |tiles, inputs| blocks(264, tiles, inputs);
+    // Queries, keys and values of a sliding layer's canvas fill it; those of a full layer are a few tiles too many.
+    assert_eq!(blocks(256, 2816), 256);
+    assert_eq!(blocks(288, 2816), 264);
+    // The attention's output, and a router, that has few tiles.
+    assert_eq!(blocks(88, 4096), 264);
+    assert_eq!(blocks(4, 2816), 44);
+    // As few inputs as these are not worth it; of many tiles the last ones are no matter.
+    assert_eq!(blocks(2, 256), 2);
+    assert_eq!(blocks(1, 64), 1);
+    assert_eq!(blocks(1200, 2816), 1200);
+    assert_eq!(blocks(0, 2816), 0);
+    for tiles in 1..3000 {
+        for inputs in [8, 64, 704, 2112, 4096] {
+            let blocks = blocks(tiles, inputs);
+            assert!(blocks <= tiles * inputs.div_ceil(64), "{tiles} tiles leave a block of {blocks} without work");
+            let room = blocks <= 264 && tiles <= 264 * TILES_PER_BLOCK_MAX;
+            assert!(blocks == tiles || room, "{tiles} tiles among {blocks} blocks do not fit the scratch");
         }
     }
 }
