@@ -293,21 +293,50 @@ fn load_image(image: &[u8]) -> Result<Option<sys::CUmodule>, Error> {
 
 /// The driver's word as an error of ours.
 fn driver_error(error: DriverError) -> Error {
+    if is_lost(error.0) { Error::DeviceLost { reason: error.to_string() } } else { Error::Driver(error.to_string()) }
+}
+
+/// Whether nothing works any more in this process behind such a result: the driver keeps answering with it.
+fn is_lost(result: CUresult) -> bool {
     use CUresult as R;
-    match error.0 {
+    matches!(
+        result,
         R::CUDA_ERROR_ILLEGAL_ADDRESS
-        | R::CUDA_ERROR_MISALIGNED_ADDRESS
-        | R::CUDA_ERROR_ILLEGAL_INSTRUCTION
-        | R::CUDA_ERROR_INVALID_ADDRESS_SPACE
-        | R::CUDA_ERROR_INVALID_PC
-        | R::CUDA_ERROR_HARDWARE_STACK_ERROR
-        | R::CUDA_ERROR_LAUNCH_FAILED
-        | R::CUDA_ERROR_LAUNCH_TIMEOUT
-        | R::CUDA_ERROR_ASSERT
-        | R::CUDA_ERROR_ECC_UNCORRECTABLE
-        | R::CUDA_ERROR_CONTEXT_IS_DESTROYED
-        | R::CUDA_ERROR_DEVICE_UNAVAILABLE
-        | R::CUDA_ERROR_UNKNOWN => Error::DeviceLost { reason: error.to_string() },
-        _ => Error::Driver(error.to_string()),
+            | R::CUDA_ERROR_MISALIGNED_ADDRESS
+            | R::CUDA_ERROR_ILLEGAL_INSTRUCTION
+            | R::CUDA_ERROR_INVALID_ADDRESS_SPACE
+            | R::CUDA_ERROR_INVALID_PC
+            | R::CUDA_ERROR_HARDWARE_STACK_ERROR
+            | R::CUDA_ERROR_LAUNCH_FAILED
+            | R::CUDA_ERROR_LAUNCH_TIMEOUT
+            | R::CUDA_ERROR_ASSERT
+            | R::CUDA_ERROR_ECC_UNCORRECTABLE
+            | R::CUDA_ERROR_CONTEXT_IS_DESTROYED
+            | R::CUDA_ERROR_DEVICE_UNAVAILABLE
+            | R::CUDA_ERROR_UNKNOWN
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opening_a_card_is_a_device_or_a_sentence() {
+        let count = device_count().unwrap_or(0);
+        let error = Cuda::open(count).map(|_| ()).unwrap_err();
+        match count {
+            0 => assert!(matches!(error, Error::NoDriver | Error::Driver(_) | Error::NoSuchDevice { .. }), "{error}"),
+            _ => assert!(matches!(error, Error::NoSuchDevice { .. }), "{error}"),
+        }
+        assert!(!error.to_string().contains('\n'));
+    }
+
+    #[test]
+    fn what_ends_all_work_is_told_from_what_ends_one_call() {
+        assert!(is_lost(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS));
+        assert!(is_lost(CUresult::CUDA_ERROR_LAUNCH_TIMEOUT));
+        assert!(!is_lost(CUresult::CUDA_ERROR_OUT_OF_MEMORY));
+        assert!(!is_lost(CUresult::CUDA_ERROR_INVALID_VALUE));
     }
 }
