@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUresult};
@@ -34,6 +35,36 @@ struct Loaded {
 // SAFETY: the handles are the driver's, which any thread may use once the context is bound to it, as every use here does first.
 #[expect(unsafe_code, reason = "handles of the driver are raw pointers")]
 unsafe impl Send for Loaded {}
+
+/// A place in the queue, whose time the card notes when it comes by.
+pub(crate) struct Mark {
+    context: Arc<CudaContext>,
+    event: sys::CUevent,
+}
+
+impl Mark {
+    /// From an earlier mark of the same card to this one; waits for this one.
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    pub(crate) fn since(&self, earlier: &Self) -> Result<Duration, Error> {
+        self.context.bind_to_thread().map_err(driver_error)?;
+        // SAFETY: both events live as long as their marks, and were recorded.
+        let milliseconds = unsafe {
+            result::event::synchronize(self.event).map_err(driver_error)?;
+            result::event::elapsed(earlier.event, self.event).map_err(driver_error)?
+        };
+        Ok(Duration::from_secs_f64(f64::from(milliseconds.max(0.0)) / 1e3))
+    }
+}
+
+impl Drop for Mark {
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    fn drop(&mut self) {
+        if self.context.bind_to_thread().is_ok() {
+            // SAFETY: created by `mark` and destroyed once; the driver keeps it until the queue has come by.
+            let _ = unsafe { result::event::destroy(self.event) };
+        }
+    }
+}
 
 const OLDEST_CAPABILITY: (i32, i32) = (8, 0);
 
@@ -95,6 +126,17 @@ impl Cuda {
         self.bind()?;
         // SAFETY: the stream lives as long as self.
         unsafe { result::stream::synchronize(self.stream.cu_stream()) }.map_err(driver_error)
+    }
+
+    /// Marks this place in the queue.
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    pub(crate) fn mark(&self) -> Result<Mark, Error> {
+        self.bind()?;
+        let event = result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT).map_err(driver_error)?;
+        let mark = Mark { context: Arc::clone(&self.context), event };
+        // SAFETY: event and stream are live.
+        unsafe { result::event::record(event, self.stream.cu_stream()) }.map_err(driver_error)?;
+        Ok(mark)
     }
 
     #[expect(unsafe_code, reason = "the driver's functions are foreign")]

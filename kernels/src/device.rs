@@ -1,8 +1,11 @@
 //! A device: a card or, for tests, the processor as if it were one.
 
 use std::sync::Arc;
+use std::time::Duration;
+#[cfg(feature = "emulator")]
+use std::time::Instant;
 
-use crate::cuda::Cuda;
+use crate::cuda::{self, Cuda};
 #[cfg(feature = "emulator")]
 use crate::emulator::{Emulator, EmulatorOptions};
 use crate::kernel::{Kernel, Launch};
@@ -70,6 +73,17 @@ impl Device {
     /// Waits for everything that was asked for.
     pub fn synchronize(&self) -> Result<(), Error> {
         dispatch!(self, executor => executor.synchronize())
+    }
+
+    /// Marks this place in the queue, to ask later when the device came by.
+    pub fn mark(&self) -> Result<Mark, Error> {
+        Ok(Mark {
+            executor: match &self.executor {
+                Executor::Cuda(cuda) => ExecutorMark::Cuda(cuda.mark()?),
+                #[cfg(feature = "emulator")]
+                Executor::Emulator(_) => ExecutorMark::Emulator(Instant::now()),
+            },
+        })
     }
 
     /// Room for so many elements.
@@ -160,6 +174,31 @@ impl Device {
 
     pub(crate) fn clear_bytes(&self, address: u64, bytes: usize) -> Result<(), Error> {
         dispatch!(self, executor => executor.clear(address, bytes))
+    }
+}
+
+/// A place in a device's queue.
+pub struct Mark {
+    executor: ExecutorMark,
+}
+
+enum ExecutorMark {
+    Cuda(cuda::Mark),
+    /// The emulator's work is done when the call returns.
+    #[cfg(feature = "emulator")]
+    Emulator(Instant),
+}
+
+impl Mark {
+    /// The device's time from an earlier mark of its own to this one. Waits until it has come by.
+    pub fn since(&self, earlier: &Self) -> Result<Duration, Error> {
+        match (&self.executor, &earlier.executor) {
+            (ExecutorMark::Cuda(own), ExecutorMark::Cuda(earlier)) => own.since(earlier),
+            #[cfg(feature = "emulator")]
+            (ExecutorMark::Emulator(own), ExecutorMark::Emulator(earlier)) => Ok(own.duration_since(*earlier)),
+            #[cfg(feature = "emulator")]
+            _ => Err(crate::error::shape("Mark::since", "the marks are of different devices")),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ pub mod reference;
 mod testing;
 
 pub use cards::{DeviceInfo, devices};
-pub use device::Device;
+pub use device::{Device, Mark};
 #[cfg(feature = "emulator")]
 pub use emulator::EmulatorOptions;
 pub use error::Error;

@@ -148,3 +148,13 @@ fn parts_of_buffers_are_read_written_and_copied() {
     let outside = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| buffer.slice(4..6).len()));
     assert!(outside.is_err(), "a part may not reach beyond its buffer");
 }
+
+#[test]
+fn marks_tell_how_long_the_work_between_them_took() {
+    let device = Device::emulator();
+    let first = device.mark().unwrap();
+    launch(&WITH_WAIT, Launch { grid: [50, 1, 1], ..LAUNCH }, false).unwrap();
+    let second = device.mark().unwrap();
+    assert!(second.since(&first).unwrap() > std::time::Duration::ZERO);
+    assert_eq!(first.since(&first).unwrap(), std::time::Duration::ZERO);
+}
