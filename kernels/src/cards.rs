@@ -30,8 +30,28 @@ pub(crate) fn device_count() -> Result<usize, Error> {
     if !is_driver_present() {
         return Err(Error::NoDriver);
     }
+    check_version(driver_version()?)?;
     let count = CudaContext::device_count().map_err(|error| Error::Driver(error.to_string()))?;
     Ok(count.max(0) as usize)
+}
+
+/// The oldest driver that has all functions which are called, as it says it: 12.8.
+const DRIVER_VERSION_MIN: i32 = 12_080;
+
+fn check_version(found: i32) -> Result<(), Error> {
+    if found < DRIVER_VERSION_MIN {
+        return Err(Error::OldDriver { found, needed: DRIVER_VERSION_MIN });
+    }
+    Ok(())
+}
+
+/// The version of CUDA that the driver is for: 1000 times the major, 10 times the minor. There must be a driver.
+#[expect(unsafe_code, reason = "the driver's functions are foreign")]
+pub(crate) fn driver_version() -> Result<i32, Error> {
+    let mut version = 0;
+    // SAFETY: every driver has the function, which writes one number.
+    unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(|error| Error::Driver(error.to_string()))?;
+    Ok(version)
 }
 
 pub(crate) fn info(index: usize, context: &CudaContext) -> Result<DeviceInfo, Error> {
@@ -52,6 +72,13 @@ fn is_driver_present() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_driver_is_named_with_what_is_needed() {
+        assert!(check_version(12_080).is_ok() && check_version(13_000).is_ok());
+        let error = check_version(12_040).unwrap_err().to_string();
+        assert_eq!(error, "the NVIDIA driver is for CUDA 12.4, and at least 12.8 is needed: install a newer one");
+    }
 
     #[test]
     fn asking_for_cards_is_an_answer_or_a_sentence() {

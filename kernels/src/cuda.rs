@@ -9,7 +9,7 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUresult};
 use cudarc::driver::{CudaContext, CudaStream};
 
-use crate::cards::{device_count, info};
+use crate::cards::{device_count, driver_version, info};
 use crate::compile;
 use crate::kernel::{Kernel, Launch};
 use crate::module::{self, fitting_images};
@@ -287,20 +287,12 @@ impl Cuda {
                 return Ok(handle);
             }
         }
-        let image = compile::image(module, self.info.compute_capability, self.driver_version()?)?;
+        let image = compile::image(module, self.info.compute_capability, driver_version()?)?;
         let (major, minor) = self.info.compute_capability;
         let handle =
             load_image(&image)?.ok_or_else(|| Error::NoCompiler { architecture: format!("{major}{minor}") })?;
         loaded.modules.insert(family, handle);
         Ok(handle)
-    }
-
-    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
-    fn driver_version(&self) -> Result<i32, Error> {
-        let mut version = 0;
-        // SAFETY: writes one number.
-        unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().map_err(driver_error)?;
-        Ok(version)
     }
 
     fn bind(&self) -> Result<(), Error> {
@@ -313,7 +305,8 @@ impl Cuda {
     }
 }
 
-/// Loads an image into the bound context, or nothing where this driver and card cannot run it: an older driver knows less.
+/// Loads an image into the bound context, or nothing where this driver and card cannot run it: an older driver knows less than the
+/// compiler that made it, and refuses it in several ways.
 #[expect(unsafe_code, reason = "the driver's functions are foreign")]
 fn load_image(image: &[u8]) -> Result<Option<sys::CUmodule>, Error> {
     // PTX is text that ends in a zero; an image made by the assembler says itself where it ends.
@@ -322,14 +315,8 @@ fn load_image(image: &[u8]) -> Result<Option<sys::CUmodule>, Error> {
     // SAFETY: a whole image, as a compiler wrote it, that the driver copies.
     match unsafe { result::module::load_data(bytes.as_ptr().cast()) } {
         Ok(module) => Ok(Some(module)),
-        Err(DriverError(
-            CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU
-            | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION
-            | CUresult::CUDA_ERROR_INVALID_IMAGE
-            | CUresult::CUDA_ERROR_INVALID_PTX
-            | CUresult::CUDA_ERROR_JIT_COMPILER_NOT_FOUND,
-        )) => Ok(None),
-        Err(error) => Err(driver_error(error)),
+        Err(error) if is_lost(error.0) || error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY => Err(driver_error(error)),
+        Err(_) => Ok(None),
     }
 }
 

@@ -7,6 +7,14 @@ pub enum Error {
     /// There is no driver library.
     #[error("no NVIDIA driver was found on this machine")]
     NoDriver,
+    /// The driver lacks functions that are called.
+    #[error("the NVIDIA driver is for CUDA {}.{}, and at least {}.{} is needed: install a newer one", .found / 1000, .found % 1000 / 10, .needed / 1000, .needed % 1000 / 10)]
+    OldDriver {
+        /// The version that it says: 1000 times the major, 10 times the minor.
+        found: i32,
+        /// The version that is needed.
+        needed: i32,
+    },
     /// There is no such card.
     #[error("there is no CUDA device {index}: this machine has {count}, counted from 0")]
     NoSuchDevice {
