@@ -212,7 +212,7 @@ fn compile_for_processor(root: &Path, families: &[String]) {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").opt_level(3).warnings(true).extra_warnings(true);
     build.include(root.join("cu")).include(root.join("emulator")).define("LACUNA_EMULATOR", None);
-    for flag in ["-ffp-contract=off", "-fno-strict-aliasing", "-Wno-unknown-pragmas"] {
+    for flag in ["-ffp-contract=off", "-fno-strict-aliasing", "-pthread", "-Wno-unknown-pragmas"] {
         build.flag(flag);
     }
     // Fused multiply-adds are function calls without this; it is the machine that builds that runs the tests.

@@ -1,8 +1,12 @@
 #include "emulator.h"
 
+#include <atomic>
+#include <condition_variable>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #if !(defined(__x86_64__) && defined(__ELF__))
@@ -292,8 +296,25 @@ void wait_for_copies(unsigned groups_left) {
     fiber.copies.resize(kept);
 }
 
-const char* run(void (*kernel)(const void*), const void* parameters, const unsigned* grid, const unsigned* size,
-                size_t shared_bytes, int reversed) {
+namespace {
+
+// What one launch asks for, and how far it has come.
+struct Launch {
+    void (*kernel)(const void*);
+    const void* parameters;
+    Index grid;
+    Index size;
+    size_t shared_bytes;
+    bool reversed;
+    size_t blocks;
+    std::atomic<size_t> next{0};
+    std::atomic<bool> failed{false};
+    std::mutex mutex;
+    std::string message;
+};
+
+// Runs blocks of the launch until none is left, in this operating system thread.
+void work(Launch& launch) {
     thread_local std::unique_ptr<Block> own;
     if (!own) {
         own = std::make_unique<Block>();
@@ -301,20 +322,102 @@ const char* run(void (*kernel)(const void*), const void* parameters, const unsig
         own->stacks.reset(new unsigned char[THREADS_MAX * STACK_BYTES]);
         own->shared_memory.reset(new unsigned char[SHARED_BYTES_MAX + GUARD_BYTES + 1024]);
     }
-    unsigned threads = size[0] * size[1] * size[2];
-    if (threads == 0 || threads > THREADS_MAX || threads % WARP_LANES != 0) return "a block is not whole warps of at most 1024 threads";
-    if (shared_bytes > SHARED_BYTES_MAX) return "a block asks for more shared memory than the emulator has";
     block = own.get();
-    block->kernel = kernel;
-    block->parameters = parameters;
+    block->kernel = launch.kernel;
+    block->parameters = launch.parameters;
     block->failed = false;
-    size_t blocks = size_t(grid[0]) * grid[1] * grid[2];
-    for (size_t i = 0; i < blocks && !block->failed; i++) {
-        size_t index = reversed ? blocks - 1 - i : i;
-        Index at = {unsigned(index % grid[0]), unsigned(index / grid[0] % grid[1]), unsigned(index / grid[0] / grid[1])};
-        run_block(at, {grid[0], grid[1], grid[2]}, {size[0], size[1], size[2]}, shared_bytes, reversed != 0);
+    while (!launch.failed) {
+        size_t i = launch.next++;
+        if (i >= launch.blocks) return;
+        size_t index = launch.reversed ? launch.blocks - 1 - i : i;
+        const Index& grid = launch.grid;
+        Index at = {unsigned(index % grid.x), unsigned(index / grid.x % grid.y), unsigned(index / grid.x / grid.y)};
+        run_block(at, grid, launch.size, launch.shared_bytes, launch.reversed);
+        if (block->failed) {
+            std::lock_guard<std::mutex> lock(launch.mutex);
+            launch.message = block->message;
+            launch.failed = true;
+        }
     }
-    return block->failed ? block->message.c_str() : nullptr;
+}
+
+// Threads that help with the blocks of one launch at a time. They live as long as the process.
+class Helpers {
+public:
+    // Works on the launch with so many helpers beside the caller's thread; alone where the helpers are at another launch.
+    void work_on(Launch& launch, size_t count) {
+        std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
+        if (!turn.owns_lock() || count == 0) return work(launch);
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            while (threads_ < count) {
+                std::thread([this, index = threads_] { help(index); }).detach();
+                threads_++;
+            }
+            launch_ = &launch;
+            wanted_ = count;
+            working_ = count;
+            round_++;
+        }
+        begun_.notify_all();
+        work(launch);
+        std::unique_lock<std::mutex> lock(mutex_);
+        ended_.wait(lock, [this] { return working_ == 0; });
+    }
+
+private:
+    void help(size_t index) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        // The round that is about to begin is this thread's first.
+        for (size_t seen = round_ - (launch_ != nullptr && index < wanted_ ? 1 : 0);;) {
+            begun_.wait(lock, [&] { return round_ != seen; });
+            seen = round_;
+            if (index >= wanted_) continue;
+            Launch& launch = *launch_;
+            lock.unlock();
+            work(launch);
+            lock.lock();
+            working_--;
+            if (working_ == 0) ended_.notify_one();
+        }
+    }
+
+    std::mutex turn_;
+    std::mutex mutex_;
+    std::condition_variable begun_;
+    std::condition_variable ended_;
+    size_t threads_ = 0;
+    Launch* launch_ = nullptr;
+    size_t wanted_ = 0;
+    size_t working_ = 0;
+    size_t round_ = 0;
+};
+
+}  // namespace
+
+const char* run(void (*kernel)(const void*), const void* parameters, const unsigned* grid, const unsigned* size,
+                size_t shared_bytes, int reversed, unsigned threads) {
+    // Never destroyed, as its threads wait on it until the process ends.
+    static Helpers* helpers = new Helpers;
+    thread_local std::string message;
+    unsigned block_threads = size[0] * size[1] * size[2];
+    if (block_threads == 0 || block_threads > THREADS_MAX || block_threads % WARP_LANES != 0) {
+        return "a block is not whole warps of at most 1024 threads";
+    }
+    if (shared_bytes > SHARED_BYTES_MAX) return "a block asks for more shared memory than the emulator has";
+    Launch launch;
+    launch.kernel = kernel;
+    launch.parameters = parameters;
+    launch.grid = {grid[0], grid[1], grid[2]};
+    launch.size = {size[0], size[1], size[2]};
+    launch.shared_bytes = shared_bytes;
+    launch.reversed = reversed != 0;
+    launch.blocks = size_t(grid[0]) * grid[1] * grid[2];
+    size_t workers = threads < launch.blocks ? threads : launch.blocks;
+    helpers->work_on(launch, workers > 1 ? workers - 1 : 0);
+    if (!launch.failed) return nullptr;
+    message = launch.message;
+    return message.c_str();
 }
 
 }  // namespace emulator

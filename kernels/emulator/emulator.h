@@ -1,6 +1,6 @@
 // What a kernel's source needs to run on the processor: the names of CUDA C++, and the functions behind them.
 //
-// A block runs as fibers of one operating system thread. A fiber runs until it waits: for its block at a barrier, or for
+// A block runs as fibers of one operating system thread; several threads may take blocks of a launch. A fiber runs until it waits: for its block at a barrier, or for
 // its warp at a collective operation. So a barrier that is missing, and a copy that nobody waited for, show up as wrong results,
 // all the more since the order of blocks and threads can be reversed.
 
@@ -65,9 +65,10 @@ void copy_later(void* shared, const void* global, unsigned bytes, unsigned valid
 void commit_copies();
 void wait_for_copies(unsigned groups_left);
 
-// Runs `kernel` once for each thread of each block. Returns null, or why it could not, until the next call of this thread.
+// Runs `kernel` once for each thread of each block, blocks on up to `threads` operating system threads. Returns null, or why it could not,
+// until the next call of this thread.
 const char* run(void (*kernel)(const void*), const void* parameters, const unsigned* grid, const unsigned* block,
-                size_t shared_bytes, int reversed);
+                size_t shared_bytes, int reversed, unsigned threads);
 
 }  // namespace emulator
 

@@ -1,4 +1,4 @@
-//! The processor as a device: kernels compiled as C++ and run one block after the other, when they are launched.
+//! The processor as a device: kernels compiled as C++ and run when they are launched, each launch to its end.
 //!
 //! Buffers begin as bytes that are no number, and stand between guards that are looked at after each launch.
 
@@ -20,11 +20,13 @@ pub struct EmulatorOptions {
     pub multiprocessors: u32,
     /// Whether the last block and the last thread run first: results must not depend on it.
     pub reversed: bool,
+    /// Threads of the processor that run blocks at the same time, at most.
+    pub threads: u32,
 }
 
 impl Default for EmulatorOptions {
     fn default() -> Self {
-        Self { memory_bytes: 4 << 30, multiprocessors: 4, reversed: false }
+        Self { memory_bytes: 4 << 30, multiprocessors: 4, reversed: false, threads: 1 }
     }
 }
 
@@ -159,6 +161,7 @@ impl Emulator {
                 block.as_ptr(),
                 launch.shared_bytes as usize,
                 self.options.reversed.into(),
+                self.options.threads,
             )
         };
         let emulation = |reason: String| Error::Emulation { kernel: kernel.name, reason };

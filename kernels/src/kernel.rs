@@ -21,6 +21,7 @@ pub(crate) struct Emulated {
         block: *const u32,
         shared_bytes: usize,
         reversed: std::ffi::c_int,
+        threads: std::ffi::c_uint,
     ) -> *const std::ffi::c_char,
     pub(crate) parameters_size: unsafe extern "C" fn() -> usize,
 }
@@ -51,6 +52,7 @@ macro_rules! kernel {
                     block: *const u32,
                     shared_bytes: usize,
                     reversed: std::ffi::c_int,
+                    threads: std::ffi::c_uint,
                 ) -> *const std::ffi::c_char;
                 #[link_name = concat!(stringify!($function), "__parameters_size")]
                 fn parameters_size() -> usize;

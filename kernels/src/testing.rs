@@ -47,18 +47,23 @@ pub(crate) fn special_values() -> [f32; 8] {
     [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e30, -1e-30, f32::MIN_POSITIVE / 4.0, -0.0]
 }
 
-/// Runs the work on emulators that take blocks and threads in either order, which must agree to the bit, and returns their answer. With
-/// the feature `card` it runs on the first card instead, twice.
+/// Runs the work on emulators that take blocks and threads in order, in reverse, and several blocks at a time, which must agree to the bit, and
+/// returns their answer. With the feature `card` it runs on the first card instead, twice.
 pub(crate) fn on_devices<R: Bits>(work: impl Fn(&Device) -> Result<R, Error>) -> R {
-    let answer = |device: &Device| work(device).unwrap_or_else(|error| panic!("{error}"));
     let devices = if cfg!(feature = "card") {
         let card = Device::cuda(0).unwrap_or_else(|error| panic!("the tests were asked to run on a card: {error}"));
-        [card.clone(), card]
+        vec![card.clone(), card]
     } else {
-        [false, true].map(|reversed| Device::emulator_with(EmulatorOptions { reversed, ..EmulatorOptions::default() }))
+        let options = EmulatorOptions::default();
+        let several =
+            [options, EmulatorOptions { reversed: true, ..options }, EmulatorOptions { threads: 3, ..options }];
+        several.map(Device::emulator_with).to_vec()
     };
-    let [first, second] = devices.map(|device| answer(&device));
-    assert!(first.bits() == second.bits(), "the result depends on the order of threads or blocks");
+    let mut answers = devices.iter().map(|device| work(device).unwrap_or_else(|error| panic!("{error}")));
+    let first = answers.next().expect("there is a device");
+    for other in answers {
+        assert!(first.bits() == other.bits(), "the result depends on the order of threads or blocks");
+    }
     first
 }
 

@@ -23,10 +23,10 @@ constexpr u32 WARP_LANES_COUNT = 32;
 #define KERNEL(NAME, THREADS_MAX, BLOCKS_MIN)                                                                        \
     static void NAME(const NAME##_parameters& p);                                                                    \
     extern "C" const char* NAME##__emulated(const void* parameters, const unsigned* grid, const unsigned* block,     \
-                                            size_t shared_bytes, int reversed) {                                     \
+                                            size_t shared_bytes, int reversed, unsigned threads) {                   \
         if (block[0] * block[1] * block[2] > THREADS_MAX) return "a block has more threads than the kernel allows";  \
         auto body = [](const void* p) { NAME(*static_cast<const NAME##_parameters*>(p)); };                          \
-        return emulator::run(body, parameters, grid, block, shared_bytes, reversed);                                 \
+        return emulator::run(body, parameters, grid, block, shared_bytes, reversed, threads);                                \
     }                                                                                                                \
     extern "C" size_t NAME##__parameters_size() { return sizeof(NAME##_parameters); }                                \
     static void NAME(const NAME##_parameters& p)
