@@ -220,6 +220,8 @@ fn compile_for_processor(root: &Path, families: &[String]) {
     if std::arch::is_x86_feature_detected!("fma") && std::arch::is_x86_feature_detected!("avx2") {
         build.flag("-mfma").flag("-mavx2");
     }
+    // Vectors in memory are aligned on a card, or the program ends: the emulator reports it.
+    build.flag_if_supported("-fsanitize=alignment");
     build.file(root.join("emulator/emulator.cpp"));
     build.flag("-x").flag("c++");
     build.file(root.join("emulator/faults.cu"));

@@ -14,7 +14,8 @@ struct experts_parameters {
     u32 slots;
     u32 columns;
     u32 inputs;
-    u32 aligned;
+    u32 aligned;  // whether rows of input and weight begin at multiples of 16 bytes
+    u32 paired;   // whether the output's columns are pairs that begin at multiples of their size
 };
 
 // Where the inputs of a place in the groups' order begin.
@@ -81,7 +82,7 @@ __device__ __forceinline__ void tensor_experts(const experts_parameters& p) {
 #pragma unroll
         for (u32 i = 0; i < Shape::ROW_TILES; i++) {
 #pragma unroll
-            for (u32 e = 0; e < 4; e++) {
+            for (u32 e = 0; e < 4; e += 2) {
                 const u32 place = first + tensor_row<Shape>(i, e);
                 if (place >= end) continue;
                 const u32 assignment = p.order[place];
@@ -90,12 +91,17 @@ __device__ __forceinline__ void tensor_experts(const experts_parameters& p) {
                     const u32 tile_column = tensor_column<Shape>(j, e);
                     const u32 column = first_column + (GATED ? tile_column / 16 * 8 + tile_column % 8 : tile_column);
                     if (column >= p.columns) continue;
+                    const u64 at = u64(GATED ? place : assignment) * p.columns + column;
+                    const bool has_second = column + 1 < p.columns;
+                    const auto& own = sums.of[i][j];
                     if (GATED) {
-                        const float gated = gelu_tanh(sums.of[i][j][e]) * sums.of[i][(j + 1) % Shape::COLUMN_TILES][e];
-                        static_cast<bf16*>(p.output)[u64(place) * p.columns + column] = to_bf16(gated);
+                        const auto& other = sums.of[i][(j + 1) % Shape::COLUMN_TILES];
+                        const float one = gelu_tanh(own[e]) * other[e], two = gelu_tanh(own[e + 1]) * other[e + 1];
+                        write_pair(static_cast<bf16*>(p.output) + at, one, two, has_second, p.paired != 0);
                     } else {
-                        const float weighted = sums.of[i][j][e] * p.slot_weights[assignment];
-                        static_cast<float*>(p.output)[u64(assignment) * p.columns + column] = weighted;
+                        const float weight = p.slot_weights[assignment];
+                        const float one = own[e] * weight, two = own[e + 1] * weight;
+                        write_pair(static_cast<float*>(p.output) + at, one, two, has_second, p.paired != 0);
                     }
                 }
             }

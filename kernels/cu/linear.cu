@@ -19,7 +19,8 @@ struct linear_parameters {
     u32 inputs;
     u32 row_tiles;
     u32 tiles;
-    u32 aligned;
+    u32 aligned;  // whether rows of input and weight begin at multiples of 16 bytes
+    u32 paired;   // whether the output's columns are pairs that begin at multiples of their size
 };
 
 template <typename Weight, bool GATED>
@@ -129,17 +130,20 @@ __device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
 #pragma unroll
             for (u32 j = 0; j < Shape::COLUMN_TILES; j += GATED ? 2 : 1) {
 #pragma unroll
-                for (u32 e = 0; e < 4; e++) {
+                for (u32 e = 0; e < 4; e += 2) {
                     const u32 row = first_row + tensor_row<Shape>(i, e);
                     const u32 tile_column = tensor_column<Shape>(j, e);
                     const u32 column = first_column + (GATED ? tile_column / 16 * 8 + tile_column % 8 : tile_column);
                     if (row >= p.rows || column >= p.columns) continue;
                     const u64 at = u64(row) * p.columns + column;
+                    const bool has_second = column + 1 < p.columns;
+                    const auto& own = sums.of[i][j];
                     if (GATED) {
-                        const float gated = gelu_tanh(sums.of[i][j][e]) * sums.of[i][(j + 1) % Shape::COLUMN_TILES][e];
-                        static_cast<bf16*>(p.output)[at] = to_bf16(gated);
+                        const auto& other = sums.of[i][(j + 1) % Shape::COLUMN_TILES];
+                        const float first = gelu_tanh(own[e]) * other[e], second = gelu_tanh(own[e + 1]) * other[e + 1];
+                        write_pair(static_cast<bf16*>(p.output) + at, first, second, has_second, p.paired != 0);
                     } else {
-                        static_cast<float*>(p.output)[at] = sums.of[i][j][e];
+                        write_pair(static_cast<float*>(p.output) + at, own[e], own[e + 1], has_second, p.paired != 0);
                     }
                 }
             }

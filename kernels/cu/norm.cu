@@ -88,6 +88,8 @@ __device__ __forceinline__ void finish_layer(const finish_layer_parameters& p) {
     float dense_squares = 0.0f, sparse_squares = 0.0f;
     for (u32 i = threadIdx.x; i < p.width; i += blockDim.x) {
         float sum = 0.0f;
+        // Together under way, as there is nothing else to do meanwhile.
+#pragma unroll 8
         for (u32 slot = 0; slot < p.slot_count; slot++) sum += slots[u64(slot) * p.width + i];
         sparse[i] = sum;
         sparse_squares = fused(sum, sum, sparse_squares);

@@ -255,6 +255,17 @@ void copy(const Copy& copy) {
 
 Thread& current() { return *current_thread; }
 
+// Kernels are compiled with checks of alignment, which call this where one fails: on a card such an access ends the program. The compiler's
+// structure begins with the place in the source.
+extern "C" void __ubsan_handle_type_mismatch_v1(void* data, void*) {
+    struct Place {
+        const char* file;
+        unsigned line;
+        unsigned column;
+    };
+    if (block != nullptr) fail("memory is read or written at an address that is not aligned", static_cast<Place*>(data)->line);
+}
+
 void block_barrier(unsigned line) { wait_as(State::at_barrier, line); }
 
 void warp_collective(Collective collective, void* payload, unsigned line) {

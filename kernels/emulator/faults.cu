@@ -80,3 +80,9 @@ KERNEL(missing_barrier, 64, 1) {
     shared[threadIdx.x] = p.input[threadIdx.x];
     p.output[threadIdx.x] = shared[63 - threadIdx.x];
 }
+
+using unaligned_vector_parameters = fault_parameters;
+KERNEL(unaligned_vector, 64, 1) {
+    const float2 pair = *reinterpret_cast<const float2*>(p.input + 1);
+    p.output[threadIdx.x] = pair.x + pair.y;
+}

@@ -51,6 +51,25 @@ __device__ __forceinline__ u32 tensor_column(u32 column_tile, u32 element) {
     return warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS + column_tile * 8 + lane_index() % 4 * 2 + element % 2;
 }
 
+// Writes the results of two columns that stand side by side, the second where there is one; `paired` where both begin at a multiple of
+// their size.
+__device__ __forceinline__ void write_pair(float* output, float first, float second, bool has_second, bool paired) {
+    if (paired) {
+        *reinterpret_cast<float2*>(output) = make_float2(first, second);
+    } else {
+        output[0] = first;
+        if (has_second) output[1] = second;
+    }
+}
+__device__ __forceinline__ void write_pair(bf16* output, float first, float second, bool has_second, bool paired) {
+    if (paired) {
+        *reinterpret_cast<u32*>(output) = to_bf16_pair(first, second);
+    } else {
+        output[0] = to_bf16(first);
+        if (has_second) output[1] = to_bf16(second);
+    }
+}
+
 // Multiplies over the inputs from `begin`, a multiple of 64, to `end`. `input_row(i)` and `weight_row(i)` give where the tile's rows
 // begin, or null where there is none; rows from `rows` on are none. With `aligned` all of them begin at multiples of 16 bytes and `end` is
 // a multiple of 8.

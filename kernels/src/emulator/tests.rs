@@ -16,6 +16,7 @@ kernel!(static DIFFERENT_COLLECTIVES: "faults", different_collectives(FaultParam
 kernel!(static WRITE_OUTSIDE: "faults", write_outside(FaultParameters));
 kernel!(static WRITE_OUTSIDE_SHARED: "faults", write_outside_shared(FaultParameters));
 kernel!(static UNALIGNED_COPY: "faults", unaligned_copy(FaultParameters));
+kernel!(static UNALIGNED_VECTOR: "faults", unaligned_vector(FaultParameters));
 kernel!(static MISSING_WAIT: "faults", missing_wait(FaultParameters));
 kernel!(static WITH_WAIT: "faults", with_wait(FaultParameters));
 kernel!(static MISSING_BARRIER: "faults", missing_barrier(FaultParameters));
@@ -67,7 +68,8 @@ fn lanes_that_part_at_a_collective_operation_are_noticed() {
 fn writing_outside_of_what_was_given_is_noticed() {
     assert_refused(&WRITE_OUTSIDE, "outside of a buffer of 256 bytes");
     assert_refused(&WRITE_OUTSIDE_SHARED, "behind its shared memory");
-    assert_refused(&UNALIGNED_COPY, "not aligned");
+    assert_refused(&UNALIGNED_COPY, "copy is not aligned");
+    assert_refused(&UNALIGNED_VECTOR, "an address that is not aligned");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::error::require;
 use crate::kernel::{Kernel, Launch, kernel};
 use crate::memory::{Slice, SliceMut};
-use crate::ops::linear::{EXACT_TILE, TENSOR_TILES, TILE_COLUMNS, Tile, Weights};
+use crate::ops::linear::{EXACT_TILE, PAIR_BYTES, TENSOR_TILES, TILE_COLUMNS, Tile, Weights};
 use crate::ops::router::Routing;
 use crate::{Error, bf16};
 
@@ -20,6 +20,7 @@ pub(crate) struct ExpertsParameters {
     columns: u32,
     inputs: u32,
     aligned: u32,
+    paired: u32,
 }
 
 kernel!(static GATED_F32: "experts", experts_gated_f32(ExpertsParameters));
@@ -165,6 +166,7 @@ fn launch<T: ExpertOperand, O: crate::Element>(
         columns: columns as u32,
         inputs: inputs as u32,
         aligned: u32::from(addresses.is_multiple_of(16) && inputs.is_multiple_of(8)),
+        paired: u32::from(output.address().is_multiple_of(PAIR_BYTES) && columns.is_multiple_of(2)),
     };
     let Tile { threads, shared_bytes, .. } = variant.tile;
     let grid = [columns.div_ceil(tile_columns) as u32, if assignments == 0 { 0 } else { experts as u32 }, 1];

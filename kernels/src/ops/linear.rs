@@ -106,6 +106,9 @@ const TILES_PER_BLOCK_MAX: usize = 4;
 /// How much of the blocks' time tiles must fill by themselves, or they are dealt out.
 const FILLED_MIN: f64 = 0.85;
 
+/// Two results together, as f32.
+pub(crate) const PAIR_BYTES: u64 = 8;
+
 pub(crate) const EXACT_TILE: Tile = Tile { rows: 32, threads: 128, shared_bytes: (32 + 64) * 36 * 4, resident_max: 0 };
 pub(crate) const TENSOR_TILES: [Tile; 3] = [tensor_tile(32, 128, 4), tensor_tile(64, 128, 3), tensor_tile(128, 256, 2)];
 
@@ -129,6 +132,7 @@ pub(crate) struct LinearParameters {
     row_tiles: u32,
     tiles: u32,
     aligned: u32,
+    paired: u32,
 }
 
 kernel!(static LINEAR_F32: "linear", linear_f32(LinearParameters));
@@ -263,6 +267,7 @@ fn multiply<T: Operand>(
         row_tiles: row_tiles as u32,
         tiles: tiles as u32,
         aligned: u32::from(addresses.is_multiple_of(16) && inputs.is_multiple_of(8)),
+        paired: u32::from(output_address.is_multiple_of(PAIR_BYTES) && columns.is_multiple_of(2)),
     };
     let grid = if tile.resident_max == 0 {
         [row_tiles as u32, column_tiles as u32, 1]
