@@ -18,6 +18,8 @@ pub struct EmulatorOptions {
     pub memory_bytes: u64,
     /// What persistent kernels and splits go by.
     pub multiprocessors: u32,
+    /// Dynamic shared memory that a block may ask for.
+    pub shared_bytes: u32,
     /// Whether the last block and the last thread run first: results must not depend on it.
     pub reversed: bool,
     /// Threads of the processor that run blocks at the same time, at most.
@@ -26,7 +28,7 @@ pub struct EmulatorOptions {
 
 impl Default for EmulatorOptions {
     fn default() -> Self {
-        Self { memory_bytes: 4 << 30, multiprocessors: 4, reversed: false, threads: 1 }
+        Self { memory_bytes: 4 << 30, multiprocessors: 4, shared_bytes: SHARED_BYTES_MAX, reversed: false, threads: 1 }
     }
 }
 
@@ -60,7 +62,7 @@ impl Emulator {
     }
 
     pub(crate) fn shared_bytes_max(&self) -> u32 {
-        SHARED_BYTES_MAX
+        self.options.shared_bytes
     }
 
     pub(crate) fn shared_bytes_per_multiprocessor(&self) -> u32 {

@@ -1,6 +1,8 @@
 //! What each kernel computes, in plain loops. Sums are f64, so that what differs is the kernel's error.
 
+pub mod attention;
 pub mod embed;
 pub mod linear;
 pub mod norm;
+pub mod rope;
 pub mod router;
