@@ -3,9 +3,12 @@
 pub mod attention;
 pub mod embed;
 pub mod experts;
+pub mod head;
 pub mod linear;
 pub mod norm;
 pub mod rope;
 pub mod router;
 pub mod rows;
 pub mod segments;
+mod splits;
+pub mod steps;

@@ -2,7 +2,9 @@
 
 pub mod attention;
 pub mod embed;
+pub mod head;
 pub mod linear;
 pub mod norm;
+pub mod philox;
 pub mod rope;
 pub mod router;

@@ -5,12 +5,13 @@ use crate::kernel::{Kernel, Launch, kernel};
 use crate::memory::{Slice, SliceMut};
 use crate::ops::rope::HeadElement;
 use crate::ops::segments::{HEAD_DIM_MAX, HeadShape, Segments};
+use crate::ops::splits::{SPLITS_MAX, best_splits, slots};
 use crate::{Device, Error, bf16};
 
 const THREADS: u32 = 256;
 const WARPS: usize = 8;
-/// Shares of one query's keys at most.
-const SPLITS_MAX: usize = 64;
+/// What a share of the keys costs, in quarters of a tile of keys.
+const SPLIT_COST: usize = 2;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -136,25 +137,9 @@ fn tile_for<T: AttentionElement>(device: &Device, head_dim: usize) -> Option<&'s
 pub fn attention_scratch_len<T: AttentionElement>(device: &Device, rows: usize, shape: HeadShape) -> usize {
     let per_split = rows * shape.heads * (shape.head_dim + 2);
     let blocks = |tile: &AttendTile| (rows * shape.heads).div_ceil(tile.queries).max(shape.kv_heads);
-    let wanted = tile_for::<T>(device, shape.head_dim).map_or(1, |tile| 2 * slots(device, tile) / blocks(tile).max(1));
+    let wanted = tile_for::<T>(device, shape.head_dim)
+        .map_or(1, |tile| 2 * slots(device, tile.blocks_per_multiprocessor) / blocks(tile).max(1));
     per_split * wanted.clamp(1, SPLITS_MAX)
-}
-
-/// Blocks that run at the same time.
-fn slots(device: &Device, tile: &AttendTile) -> usize {
-    device.multiprocessors() as usize * tile.blocks_per_multiprocessor
-}
-
-/// Shares of the keys that take the least time: `blocks` blocks a split run `slots` at a time, each over its share of
-/// `key_tiles` tiles; each share costs writing, reading and adding it up.
-fn best_splits(blocks: usize, key_tiles: usize, slots: usize, splits_max: usize) -> usize {
-    const QUARTER_TILES_PER_SPLIT: usize = 2;
-    let time = |splits: usize| {
-        let waves = (blocks * splits).div_ceil(slots.max(1));
-        let combining = if splits > 1 { 4 + QUARTER_TILES_PER_SPLIT * splits } else { 0 };
-        4 * waves * key_tiles.div_ceil(splits) + combining
-    };
-    (1..=splits_max.min(key_tiles).max(1)).min_by_key(|splits| time(*splits)).unwrap_or(1)
 }
 
 /// What [`attend`] reads: queries, [rows, heads, head_dim], and of canvases their own keys and values, [rows, kv_heads, head_dim].
@@ -216,8 +201,9 @@ pub fn attend<T: AttentionElement>(
     let splits = best_splits(
         query_tiles * shape.kv_heads * segments.count(),
         most_seen.div_ceil(tile.keys),
-        slots(device, tile),
-        (scratch.len() / per_split).min(SPLITS_MAX),
+        slots(device, tile.blocks_per_multiprocessor),
+        scratch.len() / per_split,
+        SPLIT_COST,
     );
     let (shares, share_sums) = if splits > 1 {
         let (shares, sums) =

@@ -234,19 +234,6 @@ fn long_prompts_are_split_among_blocks() {
     assert_close(&whole, &case.expected(), 0.0, F32_TOLERANCE);
 }
 
-#[test]
-fn splits_fill_the_device_and_no_more() {
-    // One canvas of 256 rows over 8k tokens on 132 multiprocessors, 64 tiles of queries: two splits fill it.
-    assert_eq!(best_splits(64, 264, 132, SPLITS_MAX), 2);
-    // Few rows over a long prompt: many splits.
-    assert!(best_splits(4, 264, 132, SPLITS_MAX) > 16);
-    // Short prompts are not worth it, and no split is empty.
-    assert_eq!(best_splits(64, 1, 132, SPLITS_MAX), 1);
-    assert!(best_splits(1, 3, 1000, SPLITS_MAX) <= 3);
-    // Without scratch there is no choice.
-    assert_eq!(best_splits(4, 264, 132, 0), 1);
-}
-
 /// Puts a value into one number of a case's keys, and says which outputs are no numbers then.
 fn check_special<T: TestElement>(value: f32, is_prompt: bool)
 where
