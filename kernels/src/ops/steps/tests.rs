@@ -14,7 +14,7 @@ fn rows_remember_what_they_name() {
     let records = rows.records().read().unwrap();
     assert_eq!((records[0].set, records[1].set, records[1].row), (NO_SET, 1, 2));
     assert!(matches!(rows.write(&[row(0, None); 4]), Err(Error::Shape { .. })));
-    assert!(matches!(rows.write(&[row(usize::MAX, None)]), Err(Error::Shape { .. })));
+    assert!(matches!(rows.write(&[SampleRow { row: usize::MAX, ..row(0, None) }]), Err(Error::Shape { .. })));
 }
 
 #[test]
