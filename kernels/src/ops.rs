@@ -9,6 +9,7 @@ pub mod norm;
 pub mod rope;
 pub mod router;
 pub mod rows;
+pub mod sampler;
 pub mod segments;
 mod splits;
 pub mod steps;

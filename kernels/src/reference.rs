@@ -8,3 +8,4 @@ pub mod norm;
 pub mod philox;
 pub mod rope;
 pub mod router;
+pub mod sampler;
