@@ -222,7 +222,7 @@ impl TileKernels {
 pub struct Vocabulary<'a, T> {
     /// [vocabulary, hidden]
     pub embedding: Slice<'a, T>,
-    /// [hidden]
+    /// `[hidden]`
     pub final_norm: Slice<'a, f32>,
     /// Of the norm.
     pub eps: f32,
@@ -275,7 +275,7 @@ pub struct HeadWorkspace<T> {
     rows_in: Buffer<T>,
     /// [rows, tiles]
     findings: Buffer<u32>,
-    /// [rows]
+    /// `[rows]`
     scales: Buffer<f32>,
     /// [rows, kept stride]
     kept: Buffer<T>,

@@ -52,11 +52,11 @@ impl HeadElement for bf16 {
 /// What a layer norms and rotates its heads by.
 #[derive(Clone, Copy)]
 pub struct HeadWeights<'a> {
-    /// [head_dim]
+    /// `[head_dim]`
     pub query_norm: Slice<'a, f32>,
-    /// [head_dim]
+    /// `[head_dim]`
     pub key_norm: Slice<'a, f32>,
-    /// [head_dim / 2]; 0 where a dimension does not rotate.
+    /// `[head_dim / 2]`; 0 where a dimension does not rotate.
     pub inverse_frequencies: Slice<'a, f32>,
     /// Of the norms.
     pub eps: f32,

@@ -1,6 +1,6 @@
 //! The canvas head.
 
-/// Soft-capped logits of one hidden row: [vocabulary].
+/// Soft-capped logits of one hidden row: `[vocabulary]`.
 pub fn logits(row: &[f32], embedding: &[f32], soft_cap: f32) -> Vec<f64> {
     let cap = f64::from(soft_cap);
     embedding
@@ -33,9 +33,9 @@ pub struct Row<'a> {
 /// What is to be found in a row.
 #[derive(Clone, Debug)]
 pub struct Findings {
-    /// Tempered logits, of forbidden tokens minus infinity: [vocabulary].
+    /// Tempered logits, of forbidden tokens minus infinity: `[vocabulary]`.
     pub tempered: Vec<f64>,
-    /// The tempered distribution: [vocabulary].
+    /// The tempered distribution: `[vocabulary]`.
     pub probabilities: Vec<f64>,
     /// Nats, of the tempered distribution.
     pub entropy: f64,
@@ -86,7 +86,7 @@ pub fn argmax(values: &[f64]) -> usize {
     best.0
 }
 
-/// The mean of the embedding under a distribution, times `scale`: [hidden].
+/// The mean of the embedding under a distribution, times `scale`: `[hidden]`.
 pub fn soft_embedding(probabilities: &[f64], embedding: &[f32], hidden: usize, scale: f32) -> Vec<f64> {
     let mut soft = vec![0.0; hidden];
     for (probability, token) in probabilities.iter().zip(embedding.chunks_exact(hidden)) {
