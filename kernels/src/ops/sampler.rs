@@ -29,7 +29,7 @@ pub(crate) struct AdvanceParameters {
     tape: u64,
     set_words: u32,
     tape_rows: u32,
-    holes: u32,
+    results_count: u32,
     vocabulary: u32,
     mask: u32,
     stability_threshold: u32,
@@ -37,6 +37,21 @@ pub(crate) struct AdvanceParameters {
     confidence_threshold: f32,
     sorted: u32,
     step_limit: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct RepackParameters {
+    canvases: u64,
+    table: u64,
+    results: u64,
+    accepted: u64,
+    ids: u64,
+    sources: u64,
+    canvas_count: u32,
+    ids_count: u32,
+    delete_token: u32,
+    keep: u32,
 }
 
 #[repr(C)]
@@ -52,6 +67,7 @@ pub(crate) struct NextStepParameters {
 }
 
 kernel!(static ADVANCE: "sampler", advance_canvases(AdvanceParameters));
+kernel!(static REPACK: "sampler", repack(RepackParameters));
 kernel!(static NEXT_STEP: "sampler", next_step(NextStepParameters));
 
 /// The numbers that govern a denoising run.
@@ -108,19 +124,29 @@ pub struct CanvasSize {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct CanvasRecord {
+    first_row: u32,
+    rows: u32,
     first_hole: u32,
     holes: u32,
-    rows: u32,
+    first_result: u32,
+    is_packed: u32,
     is_done: u32,
     steps: u32,
     history: u32,
     next_history: u32,
     mean_entropy: f32,
+    reserved: u32,
 }
 
 /// What a canvas has come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CanvasState {
+    /// Its rows and holes now.
+    pub size: CanvasSize,
+    /// Where its results stand.
+    pub first_result: usize,
+    /// Whether its rows are still among the packed ones.
+    pub is_packed: bool,
     /// Whether it has stopped.
     pub is_done: bool,
     /// Taken so far.
@@ -137,9 +163,10 @@ pub struct Progress {
     pub live_canvases: u32,
     /// Their rows, pinned ones counted.
     pub live_rows: u32,
+    /// Their holes.
+    pub live_holes: u32,
     /// The step that comes next.
     pub next_step: u32,
-    reserved: u32,
 }
 
 // SAFETY: numbers without padding, of which every bit pattern is a value.
@@ -157,7 +184,12 @@ pub struct RunState {
     history: Buffer<u32>,
     step: Buffer<Step>,
     progress: Buffer<Progress>,
-    sizes: Vec<CanvasSize>,
+    canvas_count: usize,
+    results_count: usize,
+    /// Rows and holes of the canvases that are packed, and holes of the one that has most.
+    packed_rows: usize,
+    packed_holes: usize,
+    holes_max: usize,
     schedule: Option<Schedule>,
 }
 
@@ -171,12 +203,17 @@ impl RunState {
             history: device.allocate(holes * stability_threshold)?,
             step: device.allocate(1)?,
             progress: device.allocate(1)?,
-            sizes: Vec::new(),
+            canvas_count: 0,
+            results_count: 0,
+            packed_rows: 0,
+            packed_holes: 0,
+            holes_max: 0,
             schedule: None,
         })
     }
 
-    /// Begins a run. A canvas without holes is done already.
+    /// Begins a run of canvases whose rows are packed one after the other, as are their hole rows among the sample rows. A canvas
+    /// without holes is done already.
     pub fn begin(&mut self, canvases: &[CanvasSize], schedule: Schedule) -> Result<(), Error> {
         const NAME: &str = "run";
         let holes: usize = canvases.iter().map(|canvas| canvas.holes).sum();
@@ -193,30 +230,34 @@ impl RunState {
         let longest = canvases.iter().map(|canvas| canvas.holes).max().unwrap_or(0);
         require!(NAME, longest <= CANVAS_HOLES_MAX, "{longest} holes of a canvas, of at most {CANVAS_HOLES_MAX}");
         require!(NAME, canvases.iter().all(|canvas| canvas.holes <= canvas.rows), "a canvas has more holes than rows");
-        let mut first_hole = 0;
+        let rows = canvases.iter().fold(0_usize, |rows, canvas| rows.saturating_add(canvas.rows));
+        require!(NAME, rows <= i32::MAX as usize, "{rows} rows are too many");
+        let (mut first_row, mut first_hole) = (0, 0);
         let mut records = Vec::with_capacity(canvases.len());
         for CanvasSize { rows, holes } in canvases {
             records.push(CanvasRecord {
+                first_row,
+                rows: *rows as u32,
                 first_hole,
                 holes: *holes as u32,
-                rows: *rows as u32,
+                first_result: first_hole,
+                is_packed: 1,
                 is_done: (*holes == 0).into(),
                 steps: 0,
                 history: 0,
                 next_history: 0,
                 mean_entropy: 0.0,
+                reserved: 0,
             });
+            first_row += *rows as u32;
             first_hole += *holes as u32;
         }
         self.canvases.slice_mut(0..records.len()).write(&records)?;
         self.step.as_mut().write(&[Step { temperature: schedule.temperature(0), index: 0 }])?;
-        self.sizes = canvases.to_vec();
+        (self.canvas_count, self.results_count) = (canvases.len(), holes);
+        (self.packed_rows, self.packed_holes, self.holes_max) = (rows, holes, longest);
         self.schedule = Some(schedule);
         Ok(())
-    }
-
-    fn holes(&self) -> usize {
-        self.sizes.iter().map(|canvas| canvas.holes).sum()
     }
 
     /// The step under way.
@@ -224,14 +265,15 @@ impl RunState {
         self.step.as_slice()
     }
 
-    /// Of each hole row, what was found in its canvas's last step.
+    /// Of each hole row, canvas after canvas, what was found in its canvas's last step. Those of a canvas begin where they did when the run
+    /// began, also when it has fewer holes now.
     pub fn results(&self) -> Slice<'_, RowOutcome> {
-        self.results.slice(0..self.holes())
+        self.results.slice(0..self.results_count)
     }
 
-    /// Of each hole row, 1 where its sample was accepted in its canvas's last step.
+    /// Likewise, 1 where the sample was accepted.
     pub fn accepted(&self) -> Slice<'_, u32> {
-        self.accepted.slice(0..self.holes())
+        self.accepted.slice(0..self.results_count)
     }
 
     /// Who goes on, after a step.
@@ -241,22 +283,34 @@ impl RunState {
 
     /// What the canvases have come to.
     pub fn canvases(&self) -> Result<Vec<CanvasState>, Error> {
-        let records = self.canvases.slice(0..self.sizes.len()).read()?;
+        let records = self.canvases.slice(0..self.canvas_count).read()?;
         let state = |record: &CanvasRecord| CanvasState {
+            size: CanvasSize { rows: record.rows as usize, holes: record.holes as usize },
+            first_result: record.first_result as usize,
+            is_packed: record.is_packed != 0,
             is_done: record.is_done != 0,
             steps: record.steps,
             mean_entropy: record.mean_entropy,
         };
         Ok(records.iter().map(state).collect())
     }
+
+    /// Learns of the device what the packed rows are after a step that repacked them, so that the next one works on no others.
+    pub fn settle(&mut self, rows: &mut SampleRows) -> Result<Vec<CanvasState>, Error> {
+        let canvases = self.canvases()?;
+        let packed = canvases.iter().filter(|canvas| canvas.is_packed).map(|canvas| canvas.size);
+        self.packed_rows = packed.clone().map(|size| size.rows).sum();
+        self.packed_holes = packed.clone().map(|size| size.holes).sum();
+        self.holes_max = packed.map(|size| size.holes).max().unwrap_or(0);
+        rows.truncate(self.packed_holes, self.packed_rows);
+        Ok(canvases)
+    }
 }
 
 /// What [`advance`] goes by, besides the run's state.
 #[derive(Clone, Copy)]
 pub struct AdvanceInput<'a> {
-    /// The hole rows, canvas after canvas.
-    pub rows: &'a SampleRows,
-    /// What the head found in each.
+    /// What the head found in each hole row.
     pub outcomes: Slice<'a, RowOutcome>,
     /// The sets that the rows name.
     pub sets: Option<&'a TokenSets>,
@@ -266,19 +320,78 @@ pub struct AdvanceInput<'a> {
     pub vocabulary: usize,
 }
 
+/// What leaves the packed rows after a step: canvases that have stopped and, where there is a delete token, the surplus of
+/// delete tails. A delete tail is the longest run of accepted delete tokens at the end of a run of neighbouring hole rows. What is behind moves
+/// up and takes new positions, and a canvas that has shrunk begins to be compared with its past anew.
+pub struct Repack<'a> {
+    /// What the model marks surplus rows with.
+    pub delete: Option<u32>,
+    /// Rows of a delete tail that stay, at least one: they say that the text ends there.
+    pub keep: u32,
+    /// Of each packed row afterwards, which sample row it was, `u32::MAX` where it was none: what its self-conditioning comes from.
+    pub sources: SliceMut<'a, u32>,
+}
+
 /// Ends a step: in each canvas that is not done, hole rows of `ids` get their sample where it is accepted and noise where it is
-/// not; then the run turns to the next step. `ids` are the tokens of all packed rows.
-pub fn advance(run: &mut RunState, input: AdvanceInput<'_>, ids: SliceMut<'_, u32>) -> Result<(), Error> {
+/// not; then the run turns to the next step. `ids` are the tokens of all packed rows, `rows` the hole rows, canvas after canvas. Where rows are
+/// repacked, [`RunState::settle`] has to be called before the next step.
+pub fn advance(
+    run: &mut RunState,
+    rows: &mut SampleRows,
+    input: AdvanceInput<'_>,
+    mut ids: SliceMut<'_, u32>,
+    repack: Option<Repack<'_>>,
+) -> Result<(), Error> {
     const NAME: &str = "advance";
-    let AdvanceInput { rows, outcomes, sets, renoise, vocabulary } = input;
-    let (holes, device) = (run.holes(), ids.device());
     let Some(schedule) = run.schedule else { return Err(crate::error::shape(NAME, "no run has begun")) };
+    let device = ids.device();
+    let is_here = run.step.as_slice().device().is(device) && rows.records().device().is(device);
+    require!(NAME, is_here, "the run or its rows are on another device");
+    if let Some(Repack { delete, keep, sources }) = &repack {
+        require!(NAME, delete.is_none() || *keep > 0, "nothing would be left of a hole whose text is empty");
+        require!(NAME, run.packed_rows <= ids.len(), "{} ids are not {} rows", ids.len(), run.packed_rows);
+        require!(NAME, sources.len() == ids.len(), "{} sources do not fit {} ids", sources.len(), ids.len());
+        require!(NAME, sources.device().is(device), "the sources are on another device");
+    }
+    end_step(run, rows, input, schedule, ids.reborrow())?;
+    if let Some(repack) = repack {
+        move_rows(run, rows, ids.reborrow(), repack)?;
+    }
+    let parameters = NextStepParameters {
+        canvases: run.canvases.as_slice().address(),
+        step: run.step.as_mut().address(),
+        progress: run.progress.as_mut().address(),
+        canvas_count: run.canvas_count as u32,
+        step_limit: schedule.step_limit,
+        t_min: schedule.t_min,
+        t_max: schedule.t_max,
+    };
+    let launch = Launch { grid: [1, 1, 1], threads: 32, shared_bytes: 0 };
+    // SAFETY: reads as many canvases as the run has, and writes one step and one progress, which are the run's.
+    #[expect(unsafe_code, reason = "a launch")]
+    unsafe {
+        device.launch(&NEXT_STEP, launch, &parameters)
+    }
+}
+
+/// Accepts, renoises and stops.
+fn end_step(
+    run: &mut RunState,
+    rows: &SampleRows,
+    input: AdvanceInput<'_>,
+    schedule: Schedule,
+    ids: SliceMut<'_, u32>,
+) -> Result<(), Error> {
+    const NAME: &str = "advance";
+    let AdvanceInput { outcomes, sets, renoise, vocabulary } = input;
+    let device = ids.device();
     require!(
         NAME,
-        rows.len() == holes && outcomes.len() == holes,
-        "{} rows and {} outcomes are not {holes} holes",
+        rows.len() == run.packed_holes && outcomes.len() == run.packed_holes,
+        "{} rows and {} outcomes are not {} holes",
         rows.len(),
-        outcomes.len()
+        outcomes.len(),
+        run.packed_holes
     );
     require!(NAME, rows.packed_rows() <= ids.len(), "{} ids have no row {}", ids.len(), rows.packed_rows());
     require!(NAME, rows.sets() <= sets.map_or(0, TokenSets::len), "a row names a set that there is not");
@@ -286,6 +399,8 @@ pub fn advance(run: &mut RunState, input: AdvanceInput<'_>, ids: SliceMut<'_, u3
     require!(NAME, words == 0 || words == vocabulary.div_ceil(64), "sets are not of {vocabulary} tokens");
     let in_range = vocabulary > 0 && vocabulary <= i32::MAX as usize;
     require!(NAME, in_range, "a vocabulary of {vocabulary} tokens");
+    let is_here = outcomes.device().is(device) && sets.is_none_or(|sets| sets.words().device().is(device));
+    require!(NAME, is_here, "outcomes or sets are on another device");
     let (mut mask, mut tape, mut tape_rows) = (NO_TOKEN, 0, 0);
     match renoise {
         Renoise::Uniform => {}
@@ -301,11 +416,7 @@ pub fn advance(run: &mut RunState, input: AdvanceInput<'_>, ids: SliceMut<'_, u3
             (tape, tape_rows) = (tokens.address(), canvas_rows as u32);
         }
     }
-    let is_here =
-        [run.step.as_slice().device(), rows.records().device(), outcomes.device()].iter().all(|other| other.is(device));
-    require!(NAME, is_here && sets.is_none_or(|sets| sets.words().device().is(device)), "a part is on another device");
-    let longest = run.sizes.iter().map(|canvas| canvas.holes).max().unwrap_or(0);
-    let sorted = longest.next_power_of_two().max(2) as u32;
+    let sorted = run.holes_max.next_power_of_two().max(2) as u32;
     let parameters = AdvanceParameters {
         canvases: run.canvases.as_mut().address(),
         table: rows.records().address(),
@@ -320,7 +431,7 @@ pub fn advance(run: &mut RunState, input: AdvanceInput<'_>, ids: SliceMut<'_, u3
         tape,
         set_words: words as u32,
         tape_rows,
-        holes: holes as u32,
+        results_count: run.results_count as u32,
         vocabulary: vocabulary as u32,
         mask,
         stability_threshold: schedule.stability_threshold,
@@ -329,24 +440,45 @@ pub fn advance(run: &mut RunState, input: AdvanceInput<'_>, ids: SliceMut<'_, u3
         sorted,
         step_limit: schedule.step_limit,
     };
-    let canvases = run.sizes.len() as u32;
-    let launch = Launch { grid: [canvases, 1, 1], threads: THREADS, shared_bytes: 12 * sorted + ADVANCE_SHARED_BYTES };
-    let next = NextStepParameters {
-        canvases: parameters.canvases,
-        step: run.step.as_mut().address(),
-        progress: run.progress.as_mut().address(),
-        canvas_count: canvases,
-        step_limit: schedule.step_limit,
-        t_min: schedule.t_min,
-        t_max: schedule.t_max,
+    let launch = Launch {
+        grid: [run.canvas_count as u32, 1, 1],
+        threads: THREADS,
+        shared_bytes: 12 * sorted + ADVANCE_SHARED_BYTES,
     };
-    let next_launch = Launch { grid: [1, 1, 1], threads: 32, shared_bytes: 0 };
-    // SAFETY: the canvases' holes are as many as rows and outcomes, and what the rows name (packed rows, sets, rows of the tape) is there, as
-    // was just checked; behind the last step, and so behind the tape, the kernel does nothing. State and ids are borrowed mutably.
-    #[expect(unsafe_code, reason = "launches")]
+    // SAFETY: the canvases that are not done have as many holes as there are rows and outcomes, and what the rows name (packed rows, sets,
+    // rows of the tape) is there, as was just checked; behind the last step, and so behind the tape, the kernel does nothing. State and ids
+    // are borrowed mutably.
+    #[expect(unsafe_code, reason = "a launch")]
     unsafe {
-        device.launch(&ADVANCE, launch, &parameters)?;
-        device.launch(&NEXT_STEP, next_launch, &next)
+        device.launch(&ADVANCE, launch, &parameters)
+    }
+}
+
+fn move_rows(
+    run: &mut RunState,
+    rows: &mut SampleRows,
+    ids: SliceMut<'_, u32>,
+    repack: Repack<'_>,
+) -> Result<(), Error> {
+    let parameters = RepackParameters {
+        canvases: run.canvases.as_mut().address(),
+        table: rows.records_mut().address(),
+        results: run.results.as_mut().address(),
+        accepted: run.accepted.as_mut().address(),
+        ids: ids.address(),
+        sources: repack.sources.address(),
+        canvas_count: run.canvas_count as u32,
+        ids_count: ids.len() as u32,
+        delete_token: repack.delete.unwrap_or(NO_TOKEN),
+        keep: repack.keep,
+    };
+    // One word a warp.
+    let launch = Launch { grid: [1, 1, 1], threads: THREADS, shared_bytes: THREADS / 32 * 4 };
+    // SAFETY: the packed canvases have as many rows as there are ids, at most, and as many holes as the table; all of it moves inside of its
+    // own buffers, which like the sources, as many as the ids, are borrowed mutably.
+    #[expect(unsafe_code, reason = "a launch")]
+    unsafe {
+        ids.device().launch(&REPACK, launch, &parameters)
     }
 }
 

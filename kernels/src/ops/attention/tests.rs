@@ -264,6 +264,55 @@ fn what_is_no_number_reaches_those_who_see_it() {
 }
 
 #[test]
+fn shares_without_keys_add_nothing() {
+    let mut random = Random::new(13);
+    let options = EmulatorOptions { multiprocessors: 132, ..EmulatorOptions::default() };
+    let device = Device::emulator_with(options);
+    // As many shares as the longest prompt is worth, of which the others leave most empty.
+    for window in [None, Some(70)] {
+        for is_prompt in [false, true] {
+            let segments = [(2, 1200), (1, 0), (5, 30)];
+            let case = Case::<f32>::new(&mut random, shape(2, 1, 64), window, &segments, is_prompt);
+            let found = case.run(&device, None).unwrap();
+            assert_close(&found, &case.expected(), 0.0, 4.0 * F32_TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn keys_of_no_weight_are_no_keys() {
+    fn check_weightless<T: TestElement>(is_prompt: bool)
+    where
+        Vec<T>: Bits,
+    {
+        let mut random = Random::new(14);
+        let shape = shape(2, 1, 64);
+        let mut case = Case::<T>::new(&mut random, shape, None, &[(4, 300), (2, 40)], is_prompt);
+        case.queries.chunks_mut(64).for_each(|query| query[5] = T::round(1.0));
+        // More than the first tile of the first prompt, and all that the second segment sees.
+        for token in 0..100 {
+            case.prompts[0].keys[token * 64 + 5] = T::round(f32::NEG_INFINITY);
+        }
+        let tokens = 40 + if is_prompt { 2 } else { 0 };
+        for token in 0..tokens {
+            case.prompts[1].keys[token * 64 + 5] = T::round(f32::NEG_INFINITY);
+        }
+        case.own.0[4 * 64..].chunks_mut(64).for_each(|key| key[5] = T::round(f32::NEG_INFINITY));
+        let expected = case.expected();
+        let (first, second) = expected.split_at(4 * shape.query_width());
+        assert!(first.iter().all(|value| value.is_finite()) && second.iter().all(|value| value.is_nan()));
+        for scratch_len in [Some(0), None] {
+            let found = widen(&on_devices(|device| case.run(device, scratch_len)));
+            assert_close(&found, &expected, 0.0, 4.0 * T::TOLERANCE);
+        }
+    }
+    for is_prompt in [false, true] {
+        check_weightless::<f32>(is_prompt);
+        check_weightless::<bf16>(is_prompt);
+    }
+}
+
+#[test]
 fn scores_of_any_size_are_weighed() {
     let mut random = Random::new(12);
     let mut case = Case::<f32>::new(&mut random, shape(2, 1, 64), None, &[(4, 70)], false);
