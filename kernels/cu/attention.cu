@@ -336,10 +336,12 @@ __device__ __forceinline__ void weigh(const Tile& tile, Visible visible) {
     }
 }
 
-template <typename Element>
-__device__ __forceinline__ void store_pair(Element* target, float first, float second) {
-    target[0] = from_float<Element>(first);
-    target[1] = from_float<Element>(second);
+// Two neighbouring numbers at an even place.
+__device__ __forceinline__ void store_pair(float* target, float first, float second) {
+    *reinterpret_cast<float2*>(target) = make_float2(first, second);
+}
+__device__ __forceinline__ void store_pair(bf16* target, float first, float second) {
+    *reinterpret_cast<u32*>(target) = to_bf16_pair(first, second);
 }
 
 // Grid: tiles of queries of the longest segment; KV heads times splits; segments.
@@ -430,7 +432,7 @@ __device__ __forceinline__ void attend(const attend_parameters& p) {
         products.for_each_pair([&](u32 row, u32 column, float first, float second) {
             if (first_query + row >= queries || column >= p.head_dim) return;
             float scale = 1.0f / tile.sums[row];
-            // head_dim is even: it rotates by halves.
+            // head_dim is even, for heads rotate by halves, so all places are.
             store_pair(output + query_offset(first_query + row) + column, first * scale, second * scale);
         });
         return;
@@ -472,29 +474,52 @@ struct combine_attention_parameters {
     u32 reserved;
 };
 
-// A warp takes a query.
+// Splits at most: two a lane.
+constexpr u32 LANE_SPLITS = 2;
+
+// A warp takes a query. Each lane finds what some splits weigh; then the lanes share the columns.
 template <typename Element>
 __device__ __forceinline__ void combine_attention(const combine_attention_parameters& p) {
     u32 query = blockIdx.x * ATTENTION_WARPS + warp_index();
     if (query >= p.queries) return;
     auto* output = static_cast<Element*>(p.output) + u64(query) * p.head_dim;
+    float greatest_of[LANE_SPLITS], sum_of[LANE_SPLITS];
     float greatest = -infinity();
-    for (u32 split = 0; split < p.splits; split++) {
-        greatest = maximum(greatest, p.share_sums[2 * (u64(split) * p.queries + query)]);
+#pragma unroll
+    for (u32 i = 0; i < LANE_SPLITS; i++) {
+        u32 split = i * WARP_LANES_COUNT + lane_index();
+        u64 place = u64(split) * p.queries + query;
+        greatest_of[i] = split < p.splits ? p.share_sums[2 * place] : -infinity();
+        sum_of[i] = split < p.splits ? p.share_sums[2 * place + 1] : 0.0f;
+        greatest = maximum(greatest, greatest_of[i]);
     }
+    greatest = warp_maximum(greatest);
     float shift = greatest == -infinity() ? 0.0f : greatest;
-    for (u32 column = lane_index(); column < p.head_dim; column += WARP_LANES_COUNT) {
-        float value = 0.0f, sum = 0.0f;
+    float sum = 0.0f;
+    float factors[LANE_SPLITS];
+    u32 are_there[LANE_SPLITS];
+#pragma unroll
+    for (u32 i = 0; i < LANE_SPLITS; i++) {
+        // A share without visible keys may not have been written.
+        bool is_there = !(greatest_of[i] == -infinity() && sum_of[i] == 0.0f);
+        factors[i] = exponential(greatest_of[i] - shift);
+        sum = fused(sum_of[i], factors[i], sum);
+        are_there[i] = warp_ballot(is_there);
+    }
+    float scale = 1.0f / warp_sum(sum);
+    for (u32 first = 0; first < p.head_dim; first += WARP_LANES_COUNT) {
+        u32 column = first + lane_index();
+        float value = 0.0f;
+#pragma unroll 4
         for (u32 split = 0; split < p.splits; split++) {
-            u64 place = u64(split) * p.queries + query;
-            float share_greatest = p.share_sums[2 * place], share_sum = p.share_sums[2 * place + 1];
-            // A share without visible keys may not have been written.
-            if (share_greatest == -infinity() && share_sum == 0.0f) continue;
-            float factor = exponential(share_greatest - shift);
-            sum = fused(share_sum, factor, sum);
-            value = fused(p.shares[place * p.head_dim + column], factor, value);
+            u32 lane = split % WARP_LANES_COUNT;
+            bool is_first = split < WARP_LANES_COUNT;
+            float factor = shuffle(is_first ? factors[0] : factors[1], lane);
+            bool is_there = ((is_first ? are_there[0] : are_there[1]) >> lane & 1) != 0;
+            if (!is_there || column >= p.head_dim) continue;
+            value = fused(p.shares[(u64(split) * p.queries + query) * p.head_dim + column], factor, value);
         }
-        output[column] = from_float<Element>(value * (1.0f / sum));
+        if (column < p.head_dim) output[column] = from_float<Element>(value * scale);
     }
 }
 

@@ -13,6 +13,7 @@
 #include "common/logarithms.cuh"
 
 #include "common/matrix.cuh"
+#include "common/order.cuh"
 #include "common/steps.cuh"
 #include "common/warp.cuh"
 
@@ -243,6 +244,7 @@ struct head_rows_parameters {
     const SampleRow* table;  // which of them; all in their order where null
     const float* weight;     // [hidden]
     void* output;            // [rows, hidden]
+    u32* floors;             // [rows], see `head_tiles`; they begin at nothing
     u32 hidden;
     float eps;
 };
@@ -254,6 +256,7 @@ __device__ __forceinline__ void head_rows(const head_rows_parameters& p) {
     u32 row = p.table == nullptr ? blockIdx.x : p.table[blockIdx.x].row;
     const float* input = p.stream + u64(row) * p.hidden;
     auto* output = static_cast<Element*>(p.output) + u64(blockIdx.x) * p.hidden;
+    if (threadIdx.x == 0) p.floors[blockIdx.x] = 0;
     float squares = 0.0f;
     for (u32 i = threadIdx.x; i < p.hidden; i += HEAD_THREADS) squares = fused(input[i], input[i], squares);
     float mean = block_sum(squares, scratch) / float(p.hidden);
@@ -294,6 +297,7 @@ struct head_tiles_parameters {
     float* listed_logits;    // capped; -inf where the token must not stand there
     const float* tape;       // Gumbel numbers, [canvas rows, vocabulary]; null to draw them
     TileFindings* findings;  // [rows, tiles]
+    u32* floors;             // [rows]: of each row's best samples so far, the order of the best
     void* kept;              // [rows, kept_stride]: exp(z); null where nobody wants soft embeddings
     float* logits;           // [rows, vocabulary], capped; where not null, nothing else is written
     u64 kept_stride;
@@ -427,7 +431,14 @@ __device__ __forceinline__ void finish_row(const head_tiles_parameters& p, u32 r
     found.best = -infinity();
     found.sample = NO_TOKEN;
     found.sample_logit = -infinity();
-    if (p.wants_sample) {
+    // Noise has a greatest value, so tiles that could not win even with it are not drawn for. Whatever other blocks have found by now, what
+    // is left out loses.
+    bool has_hope = true;
+    if (p.wants_sample && p.tape == nullptr) {
+        float best_possible = found.greatest + GUMBEL_MAX;
+        has_hope = best_possible > -infinity() && order_of(best_possible) >= load_volatile(&p.floors[row]);
+    }
+    if (p.wants_sample && has_hope) {
         u32 words[4] = {0, 0, 0, 0};
         const float* tape = nullptr;
         if (p.tape != nullptr) {
@@ -450,6 +461,9 @@ __device__ __forceinline__ void finish_row(const head_tiles_parameters& p, u32 r
             float value = shuffle_xor(found.best, mask), logit = shuffle_xor(found.sample_logit, mask);
             u32 token = shuffle_xor(found.sample, mask);
             keep_greater(found.best, found.sample, found.sample_logit, value, token, logit);
+        }
+        if (p.tape == nullptr && lane_index() == 0 && found.sample != NO_TOKEN) {
+            atomic_maximum(&p.floors[row], order_of(found.best));
         }
     }
     if (lane_index() == 0) p.findings[u64(row) * gridDim.y + blockIdx.y] = found;

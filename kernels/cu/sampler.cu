@@ -2,6 +2,7 @@
 //
 // The state of a run stands on the device, so that a captured graph serves every step; the host reads one word of progress.
 
+#include "common/order.cuh"
 #include "common/steps.cuh"
 #include "common/warp.cuh"
 
@@ -48,12 +49,6 @@ struct advance_canvases_parameters {
     u32 sorted;                  // places to sort in: a power of two, at least the holes of each canvas
     u32 step_limit;
 };
-
-// An unsigned number that is in the order of all floating-point numbers, those that are not a number at the ends.
-__device__ __forceinline__ u32 order_of(float value) {
-    u32 bits = bits_of(value);
-    return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
 
 // The `index`-th member of a set, or 0 where there is none.
 __device__ __forceinline__ u32 member_of(const advance_canvases_parameters& p, u32 set, u32 index) {

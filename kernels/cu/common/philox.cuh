@@ -45,6 +45,9 @@ __device__ __forceinline__ float gumbel_of_word(u32 word) {
     return -logarithm(-logarithm(uniform));
 }
 
+// No Gumbel number is larger: minus the logarithm of 2^-24, rounded up.
+constexpr float GUMBEL_MAX = 16.64f;
+
 // A number below `count`, uniformly but for a bias below 2^-32 * count.
 __device__ __forceinline__ u32 random_index(const Place& place, u32 purpose, u32 count) {
     u32 words[4];

@@ -178,6 +178,8 @@ pub fn attend<T: AttentionElement>(
     let is_here = queries.device().is(device) && output.device().is(device) && scratch.device().is(device);
     require!(NAME, is_here, "queries, scratch or output are on another device");
     require!(NAME, rows * shape.heads <= i32::MAX as usize, "{rows} rows are too many");
+    let is_even = (output.address() | scratch.address()).is_multiple_of(8);
+    require!(NAME, is_even, "the output or the scratch is not aligned to 8 bytes");
     let Some(tile) = tile_for::<T>(device, shape.head_dim) else {
         return Err(crate::error::shape(
             NAME,

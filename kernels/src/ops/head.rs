@@ -29,6 +29,7 @@ pub(crate) struct RowsParameters {
     table: u64,
     weight: u64,
     output: u64,
+    floors: u64,
     hidden: u32,
     eps: f32,
 }
@@ -46,6 +47,7 @@ pub(crate) struct TilesParameters {
     listed_logits: u64,
     tape: u64,
     findings: u64,
+    floors: u64,
     kept: u64,
     logits: u64,
     kept_stride: u64,
@@ -275,7 +277,9 @@ pub struct HeadWorkspace<T> {
     rows_in: Buffer<T>,
     /// [rows, tiles]
     findings: Buffer<u32>,
-    /// `[rows]`
+    /// `[rows]`: orders of the best samples so far.
+    floors: Buffer<u32>,
+    /// [rows, 2]
     scales: Buffer<f32>,
     /// [rows, kept stride]
     kept: Buffer<T>,
@@ -295,12 +299,13 @@ impl HeadShape {
         self.vocabulary.div_ceil(TILE)
     }
 
-    fn lengths<T: VocabularyElement>(&self, device: &Device) -> [usize; 5] {
+    fn lengths<T: VocabularyElement>(&self, device: &Device) -> [usize; 6] {
         let blocks = self.rows.div_ceil(T::HEAD.tiles_for(self.rows).rows) * self.hidden.div_ceil(TILE);
         let splits = (2 * slots(device, BLOCKS_PER_MULTIPROCESSOR)).div_ceil(blocks.max(1)).min(SPLITS_MAX);
         [
             self.rows * self.hidden,
             self.rows * self.tiles() * FINDINGS_WORDS,
+            self.rows,
             self.rows * SCALE_WORDS,
             if self.keeps_weights { self.rows * self.kept_stride() } else { 0 },
             if self.keeps_weights { splits * self.rows * self.hidden } else { 0 },
@@ -309,9 +314,10 @@ impl HeadShape {
 
     /// The bytes of an arena that a workspace takes.
     pub fn footprint<T: VocabularyElement>(&self, device: &Device) -> usize {
-        let [rows_in, findings, scales, kept, shares] = self.lengths::<T>(device);
+        let [rows_in, findings, floors, scales, kept, shares] = self.lengths::<T>(device);
         Arena::footprint::<T>(rows_in)
             + Arena::footprint::<u32>(findings)
+            + Arena::footprint::<u32>(floors)
             + Arena::footprint::<f32>(scales)
             + Arena::footprint::<T>(kept)
             + Arena::footprint::<f32>(shares)
@@ -330,11 +336,12 @@ impl<T: VocabularyElement> HeadWorkspace<T> {
             shape.hidden
         );
         require!(NAME, shape.rows <= 1 << 16, "{} rows are too many", shape.rows);
-        let [rows_in, findings, scales, kept, shares] = shape.lengths::<T>(device);
+        let [rows_in, findings, floors, scales, kept, shares] = shape.lengths::<T>(device);
         Ok(Self {
             shape,
             rows_in: arena.take(rows_in)?,
             findings: arena.take(findings)?,
+            floors: arena.take(floors)?,
             scales: arena.take(scales)?,
             kept: arena.take(kept)?,
             shares: arena.take(shares)?,
@@ -371,6 +378,7 @@ fn norm_rows<T: VocabularyElement>(
         table: table.map_or(0, |table| table.records().address()),
         weight: vocabulary.final_norm.address(),
         output: workspace.rows_in.as_mut().address(),
+        floors: workspace.floors.as_mut().address(),
         hidden: hidden as u32,
         eps: vocabulary.eps,
     };
@@ -402,6 +410,7 @@ fn tiles_parameters<T: VocabularyElement>(
         listed_logits: 0,
         tape: 0,
         findings: workspace.findings.as_slice().address(),
+        floors: workspace.floors.as_slice().address(),
         kept: 0,
         logits: 0,
         kept_stride: 0,
