@@ -3,239 +3,22 @@
 // `head_tiles` reads the embedding once. A block makes the logits of a tile of rows and 128 tokens, and leaves for each row what
 // `head_combine` needs of them: greatest, sums, and the best sample. Votes change single logits by what is known only when all tiles are done, so
 // tiles leave these tokens out, and `head_combine` puts them in.
-//
-// A soft embedding is a product of a row's distribution with the whole embedding. Its weights need the logits, whose product with the
-// embedding needs its rows whole; so one read of the embedding cannot serve both. The tiles keep exponentials, in the
-// element type of the product: at 256 rows a tenth of the bytes that making them again would read. `head_weights` turns
-// them into probabilities, `soft_embeddings` reads the embedding a second time, and `soft_embeddings_sum` adds its shares up.
 
-#include "common/copy.cuh"
+#include "common/findings.cuh"
 #include "common/logarithms.cuh"
-
-#include "common/matrix.cuh"
 #include "common/order.cuh"
+#include "common/products.cuh"
+#include "common/reductions.cuh"
 #include "common/steps.cuh"
-#include "common/warp.cuh"
 
-constexpr u32 HEAD_THREADS = 256;
-constexpr u32 HEAD_WARPS = HEAD_THREADS / WARP_LANES_COUNT;
-// Tokens of a tile, and columns of the soft embeddings'. A lane has 4 tokens, for which one Philox counter has the words.
-constexpr u32 TILE_COLUMNS = 128;
+constexpr u32 HEAD_THREADS = PRODUCT_THREADS;
+constexpr u32 HEAD_WARPS = PRODUCT_WARPS;
+// Numbers from row to row of a tile's logits in shared memory.
 constexpr u32 PRODUCT_STRIDE = TILE_COLUMNS + 4;
-constexpr u32 LANE_TOKENS = 4;
-constexpr u32 VECTOR_BYTES = 16;
-constexpr u32 NO_TOKEN = 0xFFFFFFFFu;
 // Below this an exponential is zero, and zero times -inf must not be NaN.
 constexpr float LEAST_EXPONENT = -100.0f;
 // What votes leave to the model at least.
 constexpr float OWN_SHARE_MIN = 1e-6f;
-// Votes in one row at most; more are not counted.
-constexpr u32 ROW_VOTES_MAX = 24;
-
-// ---- Products of tiles
-
-// Begins to fill a tile of ROWS rows and COLUMNS columns of a matrix from (first_row, first_column) on; what is beyond
-// it is zero.
-template <typename Element, u32 ROWS, u32 COLUMNS>
-__device__ __forceinline__ void load_tile(Element* tile, const Element* matrix, u32 first_row, u32 rows, u64 stride, u32 first_column,
-                                          u32 columns, bool is_vectorised) {
-    constexpr u32 PER_VECTOR = VECTOR_BYTES / sizeof(Element);
-    constexpr u32 VECTORS = COLUMNS / PER_VECTOR;
-    constexpr u32 TILE_STRIDE = COLUMNS + PER_VECTOR;
-    if (is_vectorised) {
-#pragma unroll
-        for (u32 i = threadIdx.x; i < ROWS * VECTORS; i += HEAD_THREADS) {
-            u32 row = i / VECTORS, column = i % VECTORS * PER_VECTOR;
-            u32 left = first_column + column < columns ? columns - first_column - column : 0;
-            u32 valid = first_row + row < rows ? (left < PER_VECTOR ? left : PER_VECTOR) : 0;
-            const Element* source = valid == 0 ? matrix : matrix + (first_row + row) * stride + first_column + column;
-            async_copy_16(tile + row * TILE_STRIDE + column, source, valid * u32(sizeof(Element)));
-        }
-        return;
-    }
-    for (u32 i = threadIdx.x; i < ROWS * COLUMNS; i += HEAD_THREADS) {
-        u32 row = i / COLUMNS, column = i % COLUMNS;
-        bool is_there = first_row + row < rows && first_column + column < columns;
-        tile[row * TILE_STRIDE + column] =
-            is_there ? matrix[(first_row + row) * stride + first_column + column] : from_float<Element>(0.0f);
-    }
-}
-
-// A block's product [ROWS, TILE_COLUMNS] of a left matrix, row by row, with a right one: the rows of a transposed one, or as it is.
-template <typename Element, u32 ROWS, u32 DEPTH, bool IS_TRANSPOSED>
-struct TileProduct;
-
-// On tensor cores: a warp has 32 rows, and a share of the columns.
-template <u32 ROWS, u32 DEPTH, bool IS_TRANSPOSED>
-struct TileProduct<bf16, ROWS, DEPTH, IS_TRANSPOSED> {
-    static constexpr u32 ROW_WARPS = ROWS / 32;
-    static constexpr u32 COLUMN_WARPS = HEAD_WARPS / ROW_WARPS;
-    static constexpr u32 WARP_COLUMNS = TILE_COLUMNS / COLUMN_WARPS;
-    static constexpr u32 LEFT_STRIDE = DEPTH + 8;
-    static constexpr u32 RIGHT_STRIDE = (IS_TRANSPOSED ? DEPTH : TILE_COLUMNS) + 8;
-    static_assert(ROWS % 32 == 0 && HEAD_WARPS % ROW_WARPS == 0 && WARP_COLUMNS % 16 == 0 && DEPTH % 16 == 0, "whole matrices");
-
-    float product[2][WARP_COLUMNS / 8][4];
-
-    __device__ __forceinline__ u32 first_row() const { return warp_index() % ROW_WARPS * 32; }
-    __device__ __forceinline__ u32 first_column() const { return warp_index() / ROW_WARPS * WARP_COLUMNS; }
-
-    __device__ __forceinline__ void clear() {
-#pragma unroll
-        for (u32 i = 0; i < 2; i++) {
-#pragma unroll
-            for (u32 j = 0; j < WARP_COLUMNS / 8; j++) {
-#pragma unroll
-                for (u32 k = 0; k < 4; k++) product[i][j][k] = 0.0f;
-            }
-        }
-    }
-
-    __device__ __forceinline__ void add(const bf16* left, const bf16* right) {
-        u32 lane = lane_index();
-        const bf16* a_row = left + (first_row() + lane % 16) * LEFT_STRIDE + lane / 16 * 8;
-#pragma unroll
-        for (u32 k = 0; k < DEPTH; k += 16) {
-            u32 a[2][4];
-            load_matrices_x4(a[0], a_row + k);
-            load_matrices_x4(a[1], a_row + 16 * LEFT_STRIDE + k);
-#pragma unroll
-            for (u32 j = 0; j < WARP_COLUMNS / 16; j++) {
-                u32 b[4];
-                u32 column = first_column() + j * 16;
-                if (IS_TRANSPOSED) {
-                    load_matrices_x4(b, right + (column + lane / 16 * 8 + lane % 8) * RIGHT_STRIDE + k + lane / 8 % 2 * 8);
-                } else {
-                    load_matrices_x4_transposed(b, right + (k + lane % 16) * RIGHT_STRIDE + column + lane / 16 * 8);
-                }
-#pragma unroll
-                for (u32 i = 0; i < 2; i++) {
-                    mma_m16n8k16_bf16(product[i][2 * j], a[i], {b[0], b[1]});
-                    mma_m16n8k16_bf16(product[i][2 * j + 1], a[i], {b[2], b[3]});
-                }
-            }
-        }
-    }
-
-    // Gives `write` two neighbouring numbers at a time: their row, their first column, themselves.
-    template <typename Write>
-    __device__ __forceinline__ void for_each_pair(Write write) const {
-        u32 lane = lane_index();
-#pragma unroll
-        for (u32 i = 0; i < 2; i++) {
-#pragma unroll
-            for (u32 j = 0; j < WARP_COLUMNS / 8; j++) {
-                u32 row = first_row() + i * 16 + lane / 4, column = first_column() + j * 8 + lane % 4 * 2;
-                write(row, column, product[i][j][0], product[i][j][1]);
-                write(row + 8, column, product[i][j][2], product[i][j][3]);
-            }
-        }
-    }
-};
-
-// In exact f32: a thread has 4 pairs of columns of some rows.
-template <u32 ROWS, u32 DEPTH, bool IS_TRANSPOSED>
-struct TileProduct<float, ROWS, DEPTH, IS_TRANSPOSED> {
-    static constexpr u32 THREAD_ROWS = ROWS / HEAD_WARPS;
-    static constexpr u32 THREAD_COLUMNS = TILE_COLUMNS / WARP_LANES_COUNT;
-    static constexpr u32 LEFT_STRIDE = DEPTH + 4;
-    static constexpr u32 RIGHT_STRIDE = (IS_TRANSPOSED ? DEPTH : TILE_COLUMNS) + 4;
-    static_assert(ROWS % HEAD_WARPS == 0 && THREAD_COLUMNS == 4 && DEPTH % 4 == 0, "threads share the product evenly");
-
-    float product[THREAD_ROWS][THREAD_COLUMNS];
-
-    __device__ __forceinline__ u32 first_row() const { return warp_index() * THREAD_ROWS; }
-    // Neighbouring lanes read neighbouring rows of a transposed matrix, and neighbouring columns of one as it is.
-    __device__ __forceinline__ u32 column(u32 j) const {
-        return IS_TRANSPOSED ? lane_index() + j * WARP_LANES_COUNT : lane_index() * THREAD_COLUMNS + j;
-    }
-
-    __device__ __forceinline__ void clear() {
-#pragma unroll
-        for (u32 i = 0; i < THREAD_ROWS; i++) {
-#pragma unroll
-            for (u32 j = 0; j < THREAD_COLUMNS; j++) product[i][j] = 0.0f;
-        }
-    }
-
-    __device__ __forceinline__ void add(const float* left, const float* right) {
-#pragma unroll 4
-        for (u32 k = 0; k < DEPTH; k += 4) {
-            float4 a[THREAD_ROWS], b[4];
-#pragma unroll
-            for (u32 i = 0; i < THREAD_ROWS; i++) {
-                a[i] = *reinterpret_cast<const float4*>(left + (first_row() + i) * LEFT_STRIDE + k);
-            }
-#pragma unroll
-            for (u32 j = 0; j < 4; j++) {
-                const float* source = IS_TRANSPOSED ? right + column(j) * RIGHT_STRIDE + k : right + (k + j) * RIGHT_STRIDE + column(0);
-                b[j] = *reinterpret_cast<const float4*>(source);
-            }
-#pragma unroll
-            for (u32 i = 0; i < THREAD_ROWS; i++) {
-                if (IS_TRANSPOSED) {
-#pragma unroll
-                    for (u32 j = 0; j < 4; j++) {
-                        product[i][j] = fused(a[i].x, b[j].x, product[i][j]);
-                        product[i][j] = fused(a[i].y, b[j].y, product[i][j]);
-                        product[i][j] = fused(a[i].z, b[j].z, product[i][j]);
-                        product[i][j] = fused(a[i].w, b[j].w, product[i][j]);
-                    }
-                } else {
-                    const float weights[4] = {a[i].x, a[i].y, a[i].z, a[i].w};
-#pragma unroll
-                    for (u32 depth = 0; depth < 4; depth++) {
-                        product[i][0] = fused(weights[depth], b[depth].x, product[i][0]);
-                        product[i][1] = fused(weights[depth], b[depth].y, product[i][1]);
-                        product[i][2] = fused(weights[depth], b[depth].z, product[i][2]);
-                        product[i][3] = fused(weights[depth], b[depth].w, product[i][3]);
-                    }
-                }
-            }
-        }
-    }
-
-    template <typename Write>
-    __device__ __forceinline__ void for_each(Write write) const {
-#pragma unroll
-        for (u32 i = 0; i < THREAD_ROWS; i++) {
-#pragma unroll
-            for (u32 j = 0; j < THREAD_COLUMNS; j++) write(first_row() + i, column(j), product[i][j]);
-        }
-    }
-};
-
-template <u32 ROWS, u32 DEPTH, bool IS_TRANSPOSED, typename Write>
-__device__ __forceinline__ void for_each_number(const TileProduct<bf16, ROWS, DEPTH, IS_TRANSPOSED>& product, Write write) {
-    product.for_each_pair([&](u32 row, u32 column, float first, float second) {
-        write(row, column, first);
-        write(row, column + 1, second);
-    });
-}
-
-template <u32 ROWS, u32 DEPTH, bool IS_TRANSPOSED, typename Write>
-__device__ __forceinline__ void for_each_number(const TileProduct<float, ROWS, DEPTH, IS_TRANSPOSED>& product, Write write) {
-    product.for_each(write);
-}
-
-// Runs `load(stage, slab)` ahead of `add(stage)` over all slabs, through a ring of stages in shared memory. Behind it the
-// stages can be used for something else.
-template <u32 STAGES, typename Load, typename Add>
-__device__ __forceinline__ void pipeline(u32 slabs, Load load, Add add) {
-#pragma unroll
-    for (u32 slab = 0; slab + 1 < STAGES; slab++) {
-        if (slab < slabs) load(slab, slab);
-        async_commit();
-    }
-    for (u32 slab = 0; slab < slabs; slab++) {
-        async_wait<STAGES - 2>();
-        block_barrier();
-        if (slab + STAGES - 1 < slabs) load((slab + STAGES - 1) % STAGES, slab + STAGES - 1);
-        async_commit();
-        add(slab % STAGES);
-    }
-    block_barrier();
-}
 
 // ---- The rows that the head reads
 
@@ -272,19 +55,6 @@ using head_rows_bf16_parameters = head_rows_parameters;
 KERNEL(head_rows_bf16, HEAD_THREADS, 2) { head_rows<bf16>(p); }
 
 // ---- Tiles of logits
-
-// What a tile leaves of a row. Logits are capped; tempered ones are also divided by the temperature.
-struct TileFindings {
-    float greatest;  // tempered
-    u32 argmax;      // the lowest token that has it, or NO_TOKEN
-    float sum;       // of exp(z), where z is a tempered logit less the greatest
-    float weighted;  // of z * exp(z)
-    float best;      // the greatest sum of a tempered logit and its Gumbel number
-    u32 sample;      // the lowest token that has it, or NO_TOKEN
-    float sample_logit;  // tempered
-    float own_greatest;
-    float own_sum;
-};
 
 struct head_tiles_parameters {
     const void* rows_in;     // [rows, hidden], normed
@@ -509,12 +279,6 @@ KERNEL(head_tiles_bf16_128, HEAD_THREADS, 2) { head_tiles<bf16, 128, 32, 4>(p); 
 
 // ---- What the tiles together say
 
-// What turns kept exponentials of a row into probabilities.
-struct RowScale {
-    float greatest;  // what was subtracted before exponentials
-    float inverse_sum;
-};
-
 struct head_combine_parameters {
     const TileFindings* findings;  // [rows, tiles]
     const SampleRow* table;
@@ -539,35 +303,11 @@ __device__ __forceinline__ float add_exponentials(float a, float b) {
     return maximum(a, b) + logarithm_of_one_plus(exponential(-absolute(a - b)));
 }
 
-// The sum over the block in a fixed order, the same in every thread.
-__device__ __forceinline__ double block_sum_of_doubles(double value, double* scratch) {
-    scratch[threadIdx.x] = value;
-    block_barrier();
-#pragma unroll
-    for (u32 width = HEAD_THREADS / 2; width > 0; width /= 2) {
-        if (threadIdx.x < width) scratch[threadIdx.x] += scratch[threadIdx.x + width];
-        block_barrier();
-    }
-    double sum = scratch[0];
-    block_barrier();
-    return sum;
-}
-
-__device__ __forceinline__ float block_maximum(float value, float* scratch) {
-    value = warp_maximum(value);
-    if (lane_index() == 0) scratch[warp_index()] = value;
-    block_barrier();
-    float greatest = warp_maximum(lane_index() < HEAD_WARPS ? scratch[lane_index()] : -infinity());
-    block_barrier();
-    return greatest;
-}
-
 struct CombineShared {
-    double sums[HEAD_THREADS];
+    ReductionScratch reduction;
     float values[HEAD_WARPS];
     u32 tokens[HEAD_WARPS];
     float companions[HEAD_WARPS];
-    float scratch[BLOCK_SUM_SCRATCH];
     // Votes: their first mention, capped logits of the model and of the mixture.
     u32 vote_tokens[ROW_VOTES_MAX];
     float vote_own[ROW_VOTES_MAX];
@@ -642,7 +382,7 @@ KERNEL(head_combine, HEAD_THREADS, 2) {
 
     float own_log_partition = 0.0f;
     if (p.wants_own) {
-        own_greatest = block_maximum(own_greatest, shared.scratch);
+        own_greatest = block_maximum(own_greatest, shared.reduction);
         for (u32 i = 0; i < votes; i++) own_greatest = maximum(own_greatest, shared.vote_own[i]);
         float shift = own_greatest == -infinity() ? 0.0f : own_greatest;
         double sum = 0.0;
@@ -650,7 +390,7 @@ KERNEL(head_combine, HEAD_THREADS, 2) {
             sum += sum_share(findings[tile].own_sum, findings[tile].own_greatest, shift);
         }
         if (threadIdx.x < votes && shared.vote_is_first[threadIdx.x]) sum += double(exponential(shared.vote_own[threadIdx.x] - shift));
-        sum = block_sum_of_doubles(sum, shared.sums);
+        sum = block_sum_of_doubles(sum, shared.reduction);
         own_log_partition = float(double(shift) + logarithm(sum));
     }
     if (threadIdx.x == 0 && votes > 0) {
@@ -706,8 +446,8 @@ KERNEL(head_combine, HEAD_THREADS, 2) {
         sum += double(exponential(z));
         weighted += double(exponential(z) * maximum(z, LEAST_EXPONENT));
     }
-    sum = block_sum_of_doubles(sum, shared.sums);
-    weighted = block_sum_of_doubles(weighted, shared.sums);
+    sum = block_sum_of_doubles(sum, shared.reduction);
+    weighted = block_sum_of_doubles(weighted, shared.reduction);
     double log_sum = logarithm(sum);
     float log_partition = float(double(shift) + log_sum);
     float inverse_sum = 1.0f / float(sum);
@@ -739,144 +479,4 @@ KERNEL(head_combine, HEAD_THREADS, 2) {
         outcome.own_probability = exponential(own - own_log_partition);
     }
     p.outcomes[row] = outcome;
-}
-
-// ---- Soft embeddings
-
-struct head_weights_parameters {
-    const TileFindings* findings;  // [rows, tiles]
-    const RowScale* scales;        // [rows]
-    const u32* listed_from;
-    const u32* listed;
-    const float* vote_weights;  // null where there are no votes
-    void* kept;                 // [rows, kept_stride], exponentials in, probabilities out
-    u64 kept_stride;
-    u32 vocabulary;
-    u32 tiles;
-};
-
-// Grid: rows; shares of the tiles. A block's warps take tiles in turn.
-template <typename Element>
-__device__ __forceinline__ void head_weights(const head_weights_parameters& p) {
-    u32 row = blockIdx.x;
-    const RowScale scale = p.scales[row];
-    auto* kept = static_cast<Element*>(p.kept) + u64(row) * p.kept_stride;
-    for (u32 tile = blockIdx.y * HEAD_WARPS + warp_index(); tile < p.tiles; tile += gridDim.y * HEAD_WARPS) {
-        float factor = exponential(p.findings[u64(row) * p.tiles + tile].greatest - scale.greatest) * scale.inverse_sum;
-#pragma unroll
-        for (u32 i = 0; i < LANE_TOKENS; i++) {
-            u32 token = tile * TILE_COLUMNS + lane_index() * LANE_TOKENS + i;
-            if (token < p.vocabulary) kept[token] = from_float<Element>(to_float(kept[token]) * factor);
-        }
-        if (p.vote_weights == nullptr) continue;
-        warp_barrier();
-        u32 from = p.listed_from[row], to = p.listed_from[row + 1];
-        if (to > from + ROW_VOTES_MAX) to = from + ROW_VOTES_MAX;
-        for (u32 i = from + lane_index(); i < to; i += WARP_LANES_COUNT) {
-            u32 token = p.listed[i];
-            if (token / TILE_COLUMNS == tile && token < p.vocabulary) kept[token] = from_float<Element>(p.vote_weights[i]);
-        }
-    }
-}
-
-using head_weights_f32_parameters = head_weights_parameters;
-KERNEL(head_weights_f32, HEAD_THREADS, 4) { head_weights<float>(p); }
-using head_weights_bf16_parameters = head_weights_parameters;
-KERNEL(head_weights_bf16, HEAD_THREADS, 4) { head_weights<bf16>(p); }
-
-struct soften_parameters {
-    const float* logits;  // [rows, vocabulary]
-    void* weights;        // [rows, weights_stride]
-    u64 weights_stride;
-    u32 vocabulary;
-    u32 reserved;
-};
-
-// The softmax of whole rows of logits, a block each.
-template <typename Element>
-__device__ __forceinline__ void soften(const soften_parameters& p) {
-    auto& shared = *reinterpret_cast<CombineShared*>(shared_memory());
-    const float* logits = p.logits + u64(blockIdx.x) * p.vocabulary;
-    auto* weights = static_cast<Element*>(p.weights) + u64(blockIdx.x) * p.weights_stride;
-    float greatest = -infinity();
-    for (u32 i = threadIdx.x; i < p.vocabulary; i += HEAD_THREADS) greatest = maximum(greatest, logits[i]);
-    greatest = block_maximum(greatest, shared.scratch);
-    float shift = greatest == -infinity() ? 0.0f : greatest;
-    double sum = 0.0;
-    for (u32 i = threadIdx.x; i < p.vocabulary; i += HEAD_THREADS) sum += double(exponential(logits[i] - shift));
-    float scale = 1.0f / float(block_sum_of_doubles(sum, shared.sums));
-    for (u32 i = threadIdx.x; i < p.vocabulary; i += HEAD_THREADS) {
-        weights[i] = from_float<Element>(exponential(logits[i] - shift) * scale);
-    }
-}
-
-using soften_f32_parameters = soften_parameters;
-KERNEL(soften_f32, HEAD_THREADS, 2) { soften<float>(p); }
-using soften_bf16_parameters = soften_parameters;
-KERNEL(soften_bf16, HEAD_THREADS, 2) { soften<bf16>(p); }
-
-struct soft_embeddings_parameters {
-    const void* weights;    // [rows, weights_stride]
-    const void* embedding;  // [vocabulary, hidden]
-    float* shares;          // [splits, rows, hidden]
-    u64 weights_stride;
-    u32 rows;
-    u32 vocabulary;
-    u32 hidden;
-    u32 is_vectorised;
-};
-
-// Grid: tiles of rows; tiles of hidden columns; splits of the vocabulary. Blocks that read the same numbers of the embedding follow each other.
-template <typename Element, u32 ROWS, u32 DEPTH, u32 STAGES>
-__device__ __forceinline__ void soft_embeddings(const soft_embeddings_parameters& p) {
-    using Product = TileProduct<Element, ROWS, DEPTH, false>;
-    constexpr u32 LEFT = ROWS * Product::LEFT_STRIDE, STAGE = LEFT + DEPTH * Product::RIGHT_STRIDE;
-    auto* stages = reinterpret_cast<Element*>(shared_memory());
-    u32 first_row = blockIdx.x * ROWS, first_column = blockIdx.y * TILE_COLUMNS;
-    u32 slabs = divide_up(p.vocabulary, DEPTH), per_split = divide_up(slabs, gridDim.z);
-    u32 begin = blockIdx.z * per_split < slabs ? blockIdx.z * per_split : slabs;
-    u32 end = begin + per_split < slabs ? begin + per_split : slabs;
-    auto* weights = static_cast<const Element*>(p.weights);
-    auto* embedding = static_cast<const Element*>(p.embedding);
-    Product product;
-    product.clear();
-    pipeline<STAGES>(
-        end - begin,
-        [&](u32 stage, u32 slab) {
-            u32 first_token = (begin + slab) * DEPTH;
-            load_tile<Element, ROWS, DEPTH>(stages + stage * STAGE, weights, first_row, p.rows, p.weights_stride, first_token,
-                                            p.vocabulary, p.is_vectorised);
-            load_tile<Element, DEPTH, TILE_COLUMNS>(stages + stage * STAGE + LEFT, embedding, first_token, p.vocabulary, p.hidden,
-                                                    first_column, p.hidden, p.is_vectorised);
-        },
-        [&](u32 stage) { product.add(stages + stage * STAGE, stages + stage * STAGE + LEFT); });
-    float* share = p.shares + u64(blockIdx.z) * p.rows * p.hidden;
-    for_each_number(product, [&](u32 row, u32 column, float value) {
-        if (first_row + row < p.rows && first_column + column < p.hidden) {
-            share[u64(first_row + row) * p.hidden + first_column + column] = value;
-        }
-    });
-}
-
-using soft_embeddings_f32_parameters = soft_embeddings_parameters;
-KERNEL(soft_embeddings_f32, HEAD_THREADS, 2) { soft_embeddings<float, 32, 32, 3>(p); }
-using soft_embeddings_bf16_64_parameters = soft_embeddings_parameters;
-KERNEL(soft_embeddings_bf16_64, HEAD_THREADS, 2) { soft_embeddings<bf16, 64, 64, 3>(p); }
-using soft_embeddings_bf16_128_parameters = soft_embeddings_parameters;
-KERNEL(soft_embeddings_bf16_128, HEAD_THREADS, 2) { soft_embeddings<bf16, 128, 32, 4>(p); }
-
-struct soft_embeddings_sum_parameters {
-    const float* shares;  // [splits, numbers]
-    float* output;        // [numbers]
-    u64 numbers;          // rows times hidden
-    u32 splits;
-    float scale;
-};
-
-KERNEL(soft_embeddings_sum, HEAD_THREADS, 4) {
-    u64 i = u64(blockIdx.x) * HEAD_THREADS + threadIdx.x;
-    if (i >= p.numbers) return;
-    float sum = 0.0f;
-    for (u32 split = 0; split < p.splits; split++) sum += p.shares[split * p.numbers + i];
-    p.output[i] = sum * p.scale;
 }

@@ -2,12 +2,12 @@
 //
 // The state of a run stands on the device, so that a captured graph serves every step; the host reads one word of progress.
 
+#include "common/findings.cuh"
 #include "common/order.cuh"
 #include "common/steps.cuh"
 #include "common/warp.cuh"
 
 constexpr u32 SAMPLER_THREADS = 256;
-constexpr u32 NO_TOKEN = 0xFFFFFFFFu;
 
 // A canvas of the run. Its rows stand together among the packed rows, its hole rows among the sample rows; what is left of it when it has
 // stopped stands where its holes were in the beginning.

@@ -1,223 +1,28 @@
 //! The canvas head: from hidden rows to what the sampler needs of their distributions, and to soft embeddings.
 
 use crate::error::require;
-use crate::kernel::{Kernel, Launch, kernel};
-use crate::memory::{Arena, Buffer, Slice, SliceMut};
-use crate::ops::rope::HeadElement;
-use crate::ops::splits::{SPLITS_MAX, best_splits, slots};
+use crate::kernel::Launch;
+use crate::memory::{Slice, SliceMut};
 use crate::ops::steps::{RowOutcome, SampleRows, Step, TokenLists, TokenSets};
-use crate::{Device, Error, bf16};
+use crate::{Device, Error};
+
+mod kernels;
+mod soft;
+mod workspace;
+
+pub use kernels::{HeadKernels, VocabularyElement};
+pub use soft::{soft_embeddings, soften};
+pub use workspace::{HeadShape, HeadWorkspace};
+
+use kernels::{CombineParameters, RowsParameters, TilesParameters};
+use soft::weigh;
 
 const THREADS: u32 = 256;
-const WARPS: usize = 8;
 /// Tokens of a tile of logits, and columns of a tile of soft embeddings.
 const TILE: usize = 128;
-/// Words of what a tile leaves of a row.
-const FINDINGS_WORDS: usize = 9;
-/// Words of a row's scale.
-const SCALE_WORDS: usize = 2;
-/// What a block that reduces rows shares: sums in f64 and what warps and votes leave.
-const COMBINE_SHARED_BYTES: u32 = 256 * 8 + 4 * (3 * 8 + 32 + 4 * 24 + 2);
+/// What a block that reduces rows shares: a sum in f64 a thread, and what warps and votes leave.
+const COMBINE_SHARED_BYTES: u32 = THREADS * 8 + 4 * (2 * 8 + 3 * 8 + 4 * 24 + 2);
 const BLOCKS_PER_MULTIPROCESSOR: usize = 2;
-/// What a share of the vocabulary costs, in quarters of a slab of tokens.
-const SPLIT_COST: usize = 16;
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct RowsParameters {
-    stream: u64,
-    table: u64,
-    weight: u64,
-    output: u64,
-    floors: u64,
-    hidden: u32,
-    eps: f32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct TilesParameters {
-    rows_in: u64,
-    embedding: u64,
-    table: u64,
-    step: u64,
-    sets: u64,
-    listed_from: u64,
-    listed: u64,
-    listed_logits: u64,
-    tape: u64,
-    findings: u64,
-    floors: u64,
-    kept: u64,
-    logits: u64,
-    kept_stride: u64,
-    rows: u32,
-    vocabulary: u32,
-    hidden: u32,
-    set_words: u32,
-    soft_cap: f32,
-    leaves_out_listed: u32,
-    wants_sample: u32,
-    wants_own: u32,
-    is_vectorised: u32,
-    reserved: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct CombineParameters {
-    findings: u64,
-    table: u64,
-    step: u64,
-    listed_from: u64,
-    listed: u64,
-    listed_logits: u64,
-    vote_probabilities: u64,
-    vote_weights: u64,
-    log_probabilities: u64,
-    tape: u64,
-    outcomes: u64,
-    scales: u64,
-    tiles: u32,
-    vocabulary: u32,
-    wants_own: u32,
-    reserved: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct WeightsParameters {
-    findings: u64,
-    scales: u64,
-    listed_from: u64,
-    listed: u64,
-    vote_weights: u64,
-    kept: u64,
-    kept_stride: u64,
-    vocabulary: u32,
-    tiles: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct SoftenParameters {
-    logits: u64,
-    weights: u64,
-    weights_stride: u64,
-    vocabulary: u32,
-    reserved: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct SoftParameters {
-    weights: u64,
-    embedding: u64,
-    shares: u64,
-    weights_stride: u64,
-    rows: u32,
-    vocabulary: u32,
-    hidden: u32,
-    is_vectorised: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct SoftSumParameters {
-    shares: u64,
-    output: u64,
-    numbers: u64,
-    splits: u32,
-    scale: f32,
-}
-
-kernel!(static ROWS_F32: "head", head_rows_f32(RowsParameters));
-kernel!(static ROWS_BF16: "head", head_rows_bf16(RowsParameters));
-kernel!(static TILES_F32: "head", head_tiles_f32(TilesParameters));
-kernel!(static TILES_BF16_64: "head", head_tiles_bf16_64(TilesParameters));
-kernel!(static TILES_BF16_128: "head", head_tiles_bf16_128(TilesParameters));
-kernel!(static COMBINE: "head", head_combine(CombineParameters));
-kernel!(static WEIGHTS_F32: "head", head_weights_f32(WeightsParameters));
-kernel!(static WEIGHTS_BF16: "head", head_weights_bf16(WeightsParameters));
-kernel!(static SOFTEN_F32: "head", soften_f32(SoftenParameters));
-kernel!(static SOFTEN_BF16: "head", soften_bf16(SoftenParameters));
-kernel!(static SOFT_F32: "head", soft_embeddings_f32(SoftParameters));
-kernel!(static SOFT_BF16_64: "head", soft_embeddings_bf16_64(SoftParameters));
-kernel!(static SOFT_BF16_128: "head", soft_embeddings_bf16_128(SoftParameters));
-kernel!(static SOFT_SUM: "head", soft_embeddings_sum(SoftSumParameters));
-
-/// What the head multiplies: f32 exactly, or bf16 on tensor cores.
-pub trait VocabularyElement: HeadElement {
-    #[doc(hidden)]
-    const HEAD: HeadKernels;
-}
-
-#[doc(hidden)]
-#[derive(Clone, Copy)]
-pub struct HeadKernels {
-    element_bytes: usize,
-    rows: &'static Kernel<RowsParameters>,
-    /// For few rows and for many.
-    tiles: [TileKernels; 2],
-    weights: &'static Kernel<WeightsParameters>,
-    soften: &'static Kernel<SoftenParameters>,
-}
-
-/// The kernels of one height of tiles, with the sizes of their pipelines.
-#[derive(Clone, Copy)]
-struct TileKernels {
-    rows: usize,
-    depth: usize,
-    stages: usize,
-    logits: &'static Kernel<TilesParameters>,
-    soft: &'static Kernel<SoftParameters>,
-}
-
-impl VocabularyElement for f32 {
-    const HEAD: HeadKernels = {
-        let tiles = TileKernels { rows: 32, depth: 32, stages: 3, logits: &TILES_F32, soft: &SOFT_F32 };
-        HeadKernels {
-            element_bytes: 4,
-            rows: &ROWS_F32,
-            tiles: [tiles, tiles],
-            weights: &WEIGHTS_F32,
-            soften: &SOFTEN_F32,
-        }
-    };
-}
-
-impl VocabularyElement for bf16 {
-    const HEAD: HeadKernels = HeadKernels {
-        element_bytes: 2,
-        rows: &ROWS_BF16,
-        tiles: [
-            TileKernels { rows: 64, depth: 64, stages: 3, logits: &TILES_BF16_64, soft: &SOFT_BF16_64 },
-            TileKernels { rows: 128, depth: 32, stages: 4, logits: &TILES_BF16_128, soft: &SOFT_BF16_128 },
-        ],
-        weights: &WEIGHTS_BF16,
-        soften: &SOFTEN_BF16,
-    };
-}
-
-impl HeadKernels {
-    fn tiles_for(&self, rows: usize) -> TileKernels {
-        if rows <= self.tiles[0].rows { self.tiles[0] } else { self.tiles[1] }
-    }
-}
-
-impl TileKernels {
-    /// Of the products of hidden rows with rows of the embedding. Rows in shared memory are padded by 16 bytes.
-    fn logits_shared_bytes(&self, element_bytes: usize) -> u32 {
-        (self.stages * (self.rows + TILE) * (self.depth * element_bytes + 16)) as u32
-    }
-
-    /// Of the products of weights with columns of the embedding.
-    fn soft_shared_bytes(&self, element_bytes: usize) -> u32 {
-        let left = self.rows * (self.depth * element_bytes + 16);
-        let right = self.depth * (TILE * element_bytes + 16);
-        (self.stages * (left + right)) as u32
-    }
-}
 
 /// What the head reads of a model.
 #[derive(Clone, Copy)]
@@ -254,104 +59,6 @@ impl<T: VocabularyElement> Vocabulary<'_, T> {
         let is_here = self.final_norm.device().is(device) && workspace.rows_in.as_slice().device().is(device);
         require!(operation, is_here, "norm or workspace are on another device");
         Ok(())
-    }
-}
-
-/// What a workspace is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadShape {
-    /// Rows at a time, at most.
-    pub rows: usize,
-    /// Tokens.
-    pub vocabulary: usize,
-    /// Numbers in a hidden row.
-    pub hidden: usize,
-    /// Whether soft embeddings will be wanted, for which a weight of each row and token is kept.
-    pub keeps_weights: bool,
-}
-
-/// What the head works with.
-pub struct HeadWorkspace<T> {
-    shape: HeadShape,
-    /// [rows, hidden]
-    rows_in: Buffer<T>,
-    /// [rows, tiles]
-    findings: Buffer<u32>,
-    /// `[rows]`: orders of the best samples so far.
-    floors: Buffer<u32>,
-    /// [rows, 2]
-    scales: Buffer<f32>,
-    /// [rows, kept stride]
-    kept: Buffer<T>,
-    /// Of soft embeddings, [splits, rows, hidden].
-    shares: Buffer<f32>,
-    /// Rows whose weights are kept.
-    kept_rows: usize,
-}
-
-impl HeadShape {
-    /// Numbers from row to row of the kept weights: a multiple of what one vector load reads.
-    fn kept_stride(&self) -> usize {
-        self.vocabulary.next_multiple_of(8)
-    }
-
-    fn tiles(&self) -> usize {
-        self.vocabulary.div_ceil(TILE)
-    }
-
-    fn lengths<T: VocabularyElement>(&self, device: &Device) -> [usize; 6] {
-        let blocks = self.rows.div_ceil(T::HEAD.tiles_for(self.rows).rows) * self.hidden.div_ceil(TILE);
-        let splits = (2 * slots(device, BLOCKS_PER_MULTIPROCESSOR)).div_ceil(blocks.max(1)).min(SPLITS_MAX);
-        [
-            self.rows * self.hidden,
-            self.rows * self.tiles() * FINDINGS_WORDS,
-            self.rows,
-            self.rows * SCALE_WORDS,
-            if self.keeps_weights { self.rows * self.kept_stride() } else { 0 },
-            if self.keeps_weights { splits * self.rows * self.hidden } else { 0 },
-        ]
-    }
-
-    /// The bytes of an arena that a workspace takes.
-    pub fn footprint<T: VocabularyElement>(&self, device: &Device) -> usize {
-        let [rows_in, findings, floors, scales, kept, shares] = self.lengths::<T>(device);
-        Arena::footprint::<T>(rows_in)
-            + Arena::footprint::<u32>(findings)
-            + Arena::footprint::<u32>(floors)
-            + Arena::footprint::<f32>(scales)
-            + Arena::footprint::<T>(kept)
-            + Arena::footprint::<f32>(shares)
-    }
-}
-
-impl<T: VocabularyElement> HeadWorkspace<T> {
-    /// Takes the workspace from an arena of the device.
-    pub fn new(device: &Device, arena: &mut Arena, shape: HeadShape) -> Result<Self, Error> {
-        const NAME: &str = "head workspace";
-        require!(
-            NAME,
-            shape.vocabulary > 0 && shape.vocabulary <= 1 << 22 && shape.hidden > 0 && shape.hidden <= 1 << 20,
-            "a vocabulary of {} tokens of {} numbers",
-            shape.vocabulary,
-            shape.hidden
-        );
-        require!(NAME, shape.rows <= 1 << 16, "{} rows are too many", shape.rows);
-        let [rows_in, findings, floors, scales, kept, shares] = shape.lengths::<T>(device);
-        Ok(Self {
-            shape,
-            rows_in: arena.take(rows_in)?,
-            findings: arena.take(findings)?,
-            floors: arena.take(floors)?,
-            scales: arena.take(scales)?,
-            kept: arena.take(kept)?,
-            shares: arena.take(shares)?,
-            kept_rows: 0,
-        })
-    }
-
-    /// Rows whose weights the last [`sample`] or [`soften`] kept.
-    pub fn kept_rows(&self) -> usize {
-        self.kept_rows
     }
 }
 
@@ -509,7 +216,7 @@ pub fn log_probabilities<T: VocabularyElement>(
     #[expect(unsafe_code, reason = "launches")]
     unsafe {
         launch_tiles::<T>(device, &parameters)?;
-        device.launch(&COMBINE, combine_launch(rows.len()), &combine)
+        device.launch(T::HEAD.combine, combine_launch(rows.len()), &combine)
     }
 }
 
@@ -635,119 +342,14 @@ pub fn sample<T: VocabularyElement>(
     #[expect(unsafe_code, reason = "launches")]
     unsafe {
         launch_tiles::<T>(device, &parameters)?;
-        device.launch(&COMBINE, combine_launch(rows.len()), &combine)?;
+        device.launch(T::HEAD.combine, combine_launch(rows.len()), &combine)?;
     }
     if !keep_soft {
         return Ok(());
     }
-    let tiles = combine.tiles;
-    let weights = WeightsParameters {
-        findings: parameters.findings,
-        scales,
-        listed_from: parameters.listed_from,
-        listed: parameters.listed,
-        vote_weights: weights,
-        kept,
-        kept_stride,
-        vocabulary: parameters.vocabulary,
-        tiles,
-    };
-    // Some tiles a warp, so that many loads are under way and a row's scale is read once.
-    let shares = tiles.div_ceil(4 * WARPS as u32).min(1 << 15);
-    let launch = Launch { grid: [parameters.rows, shares, 1], threads: THREADS, shared_bytes: 0 };
-    // SAFETY: goes over the weights that the tiles have just kept.
-    #[expect(unsafe_code, reason = "a launch")]
-    unsafe {
-        device.launch(T::HEAD.weights, launch, &weights)?;
-    }
+    weigh::<T>(device, &parameters, &combine)?;
     workspace.kept_rows = rows.len();
     Ok(())
-}
-
-/// Keeps the distributions of whole rows of logits, [rows, vocabulary], for [`soft_embeddings`].
-pub fn soften<T: VocabularyElement>(logits: Slice<'_, f32>, workspace: &mut HeadWorkspace<T>) -> Result<(), Error> {
-    const NAME: &str = "soften";
-    let tokens = workspace.shape.vocabulary;
-    require!(NAME, logits.len().is_multiple_of(tokens), "{} logits are not rows of {tokens}", logits.len());
-    let rows = logits.len() / tokens;
-    require!(NAME, rows <= workspace.shape.rows, "{rows} rows in a workspace for {}", workspace.shape.rows);
-    require!(NAME, workspace.shape.keeps_weights, "the workspace keeps no weights");
-    let device = logits.device();
-    require!(NAME, workspace.kept.as_slice().device().is(device), "the workspace is on another device");
-    let parameters = SoftenParameters {
-        logits: logits.address(),
-        weights: workspace.kept.as_mut().address(),
-        weights_stride: workspace.shape.kept_stride() as u64,
-        vocabulary: tokens as u32,
-        reserved: 0,
-    };
-    // SAFETY: block r reads row r of the logits and writes row r of the weights, for which the workspace has room.
-    #[expect(unsafe_code, reason = "a launch")]
-    unsafe {
-        device.launch(T::HEAD.soften, combine_launch(rows), &parameters)?;
-    }
-    workspace.kept_rows = rows;
-    Ok(())
-}
-
-/// The mean of the embedding under each kept distribution, times `scale`: [kept rows, hidden].
-pub fn soft_embeddings<T: VocabularyElement>(
-    vocabulary: Vocabulary<'_, T>,
-    workspace: &mut HeadWorkspace<T>,
-    scale: f32,
-    output: SliceMut<'_, f32>,
-) -> Result<(), Error> {
-    const NAME: &str = "soft_embeddings";
-    vocabulary.check(NAME, workspace)?;
-    let (rows, shape, device) = (workspace.kept_rows, workspace.shape, vocabulary.embedding.device());
-    require!(NAME, output.len() == rows * shape.hidden, "{} numbers do not fit {rows} rows", output.len());
-    require!(NAME, output.device().is(device), "the output is on another device");
-    if rows == 0 {
-        return Ok(());
-    }
-    let tiles = T::HEAD.tiles_for(rows);
-    let (row_tiles, column_tiles) = (rows.div_ceil(tiles.rows), shape.hidden.div_ceil(TILE));
-    let splits = best_splits(
-        row_tiles * column_tiles,
-        shape.vocabulary.div_ceil(tiles.depth),
-        slots(device, BLOCKS_PER_MULTIPROCESSOR),
-        workspace.shares.len() / (rows * shape.hidden),
-        SPLIT_COST,
-    );
-    let (weights, embedding) = (workspace.kept.as_slice().address(), vocabulary.embedding.address());
-    let bytes = T::HEAD.element_bytes;
-    let parameters = SoftParameters {
-        weights,
-        embedding,
-        shares: workspace.shares.as_mut().address(),
-        weights_stride: shape.kept_stride() as u64,
-        rows: rows as u32,
-        vocabulary: shape.vocabulary as u32,
-        hidden: shape.hidden as u32,
-        is_vectorised: ((shape.hidden * bytes).is_multiple_of(16) && (weights | embedding).is_multiple_of(16)).into(),
-    };
-    let launch = Launch {
-        grid: [row_tiles as u32, column_tiles as u32, splits as u32],
-        threads: THREADS,
-        shared_bytes: tiles.soft_shared_bytes(bytes),
-    };
-    let numbers = (rows * shape.hidden) as u64;
-    let sum = SoftSumParameters {
-        shares: parameters.shares,
-        output: output.address(),
-        numbers,
-        splits: splits as u32,
-        scale,
-    };
-    let sum_launch =
-        Launch { grid: [numbers.div_ceil(u64::from(THREADS)) as u32, 1, 1], threads: THREADS, shared_bytes: 0 };
-    // SAFETY: the workspace keeps weights of so many rows, and its shares have room for so many splits of them; the output has one number
-    // for each of a share.
-    #[expect(unsafe_code, reason = "launches")]
-    unsafe {
-        device.launch(tiles.soft, launch, &parameters)?;
-        device.launch(&SOFT_SUM, sum_launch, &sum)
-    }
 }
 
 #[cfg(test)]

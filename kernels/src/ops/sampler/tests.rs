@@ -1,4 +1,5 @@
 use super::*;
+use crate::Device;
 use crate::ops::steps::SampleRow;
 use crate::reference::philox::Place;
 use crate::reference::sampler::{self as reference, Stopping};
@@ -97,6 +98,8 @@ impl Case {
                             2 if !certain => f32::NAN,
                             3 if !certain => f32::INFINITY,
                             4 => 0.125,
+                            5 => -random.uniform() * 0.1,
+                            6 if !certain => -f32::NAN,
                             _ => random.uniform() * if *certain { 0.4 } else { 2.0 },
                         };
                         let argmax = hole as u32 + if moves { step } else { 0 };
