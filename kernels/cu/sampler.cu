@@ -127,7 +127,7 @@ KERNEL(advance_canvases, SAMPLER_THREADS, 1) {
         float before = 0.0f;
         u32 accepted = 0;
         while (accepted < holes && (accepted == 0 || !(before > p.entropy_bound || is_nan(before)))) {
-            before += entropies[u32(keys[accepted])];
+            before += value_of(u32(keys[accepted] >> 32));
             accepted++;
         }
         shared.accepted = accepted;

@@ -10,6 +10,9 @@ __device__ __forceinline__ u32 order_of(float value) {
     return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
 
+// The number whose order it is.
+__device__ __forceinline__ float value_of(u32 order) { return float_from_bits(order >> 31 ? order ^ 0x80000000u : ~order); }
+
 // Raises the number to `value` where it is less.
 __device__ __forceinline__ void atomic_maximum(u32* address, u32 value) {
 #ifdef LACUNA_EMULATOR

@@ -155,7 +155,8 @@ pub struct AttentionInput<'a, T> {
 ///
 /// Prompt rows see the tokens up to themselves, of which a window leaves the last `window`. Canvas rows see their prompt,
 /// of which a window leaves the last `window - 1` tokens, and their whole canvas. `scratch` has at least the length of one
-/// split's share, [`attention_scratch_len`] for all that are worth their cost, or is empty: then the keys are not split.
+/// split's share, [`attention_scratch_len`] for all that are worth their cost, or is empty: then the keys are not split. A value that is no
+/// number may spoil rows that do not see it, where they share a tile with ones that do.
 pub fn attend<T: AttentionElement>(
     segments: &Segments<'_, T>,
     input: AttentionInput<'_, T>,

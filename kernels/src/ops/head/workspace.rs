@@ -105,7 +105,7 @@ impl<T: VocabularyElement> HeadWorkspace<T> {
         })
     }
 
-    /// Rows whose weights the last [`sample`] or [`soften`] kept.
+    /// Rows whose weights the last [`sample`](super::sample) or [`soften`](super::soften) kept.
     pub fn kept_rows(&self) -> usize {
         self.kept_rows
     }
