@@ -202,11 +202,11 @@ __device__ __forceinline__ void finish_row(const head_tiles_parameters& p, u32 r
     found.sample = NO_TOKEN;
     found.sample_logit = -infinity();
     // Noise has a greatest value, so tiles that could not win even with it are not drawn for. Whatever other blocks have found by now, what
-    // is left out loses.
+    // is left out loses. One lane asks, so that all of them hear the same.
     bool has_hope = true;
     if (p.wants_sample && p.tape == nullptr) {
-        float best_possible = found.greatest + GUMBEL_MAX;
-        has_hope = best_possible > -infinity() && order_of(best_possible) >= load_volatile(&p.floors[row]);
+        u32 floor = shuffle(lane_index() == 0 ? load_volatile(&p.floors[row]) : 0, 0);
+        has_hope = found.greatest > -infinity() && order_of(found.greatest + GUMBEL_MAX) >= floor;
     }
     if (p.wants_sample && has_hope) {
         u32 words[4] = {0, 0, 0, 0};

@@ -63,10 +63,14 @@ struct AttendTile {
     queries: usize,
     keys: usize,
     slots: usize,
-    blocks_per_multiprocessor: usize,
+    blocks_per_multiprocessor: u32,
 }
 
 impl AttendTile {
+    fn blocks_at_once(&self, device: &Device) -> usize {
+        slots(device, self.shared_bytes() as u32, self.blocks_per_multiprocessor)
+    }
+
     /// Queries, the ring of keys and values, scores, weights (in f32 in their place), and three numbers a query. Rows are
     /// padded by 16 bytes.
     const fn shared_bytes(&self) -> usize {
@@ -83,7 +87,7 @@ const fn tile(
     element_bytes: usize,
     head_dim: usize,
     [queries, keys, slots]: [usize; 3],
-    blocks_per_multiprocessor: usize,
+    blocks_per_multiprocessor: u32,
 ) -> AttendTile {
     AttendTile { kernel, element_bytes, head_dim, queries, keys, slots, blocks_per_multiprocessor }
 }
@@ -137,8 +141,8 @@ fn tile_for<T: AttentionElement>(device: &Device, head_dim: usize) -> Option<&'s
 pub fn attention_scratch_len<T: AttentionElement>(device: &Device, rows: usize, shape: HeadShape) -> usize {
     let per_split = rows * shape.heads * (shape.head_dim + 2);
     let blocks = |tile: &AttendTile| (rows * shape.heads).div_ceil(tile.queries).max(shape.kv_heads);
-    let wanted = tile_for::<T>(device, shape.head_dim)
-        .map_or(1, |tile| 2 * slots(device, tile.blocks_per_multiprocessor) / blocks(tile).max(1));
+    let wanted =
+        tile_for::<T>(device, shape.head_dim).map_or(1, |tile| 2 * tile.blocks_at_once(device) / blocks(tile).max(1));
     per_split * wanted.clamp(1, SPLITS_MAX)
 }
 
@@ -204,7 +208,7 @@ pub fn attend<T: AttentionElement>(
     let splits = best_splits(
         query_tiles * shape.kv_heads * segments.count(),
         most_seen.div_ceil(tile.keys),
-        slots(device, tile.blocks_per_multiprocessor),
+        tile.blocks_at_once(device),
         scratch.len() / per_split,
         SPLIT_COST,
     );

@@ -22,7 +22,8 @@ const THREADS: u32 = 256;
 const TILE: usize = 128;
 /// What a block that reduces rows shares: a sum in f64 a thread, and what warps and votes leave.
 const COMBINE_SHARED_BYTES: u32 = THREADS * 8 + 4 * (2 * 8 + 3 * 8 + 4 * 24 + 2);
-const BLOCKS_PER_MULTIPROCESSOR: usize = 2;
+/// As many as the kernels' registers allow.
+const BLOCKS_PER_MULTIPROCESSOR: u32 = 2;
 
 /// What the head reads of a model.
 #[derive(Clone, Copy)]

@@ -5,9 +5,13 @@ use crate::Device;
 /// Shares at most.
 pub(crate) const SPLITS_MAX: usize = 64;
 
-/// Blocks that run at the same time.
-pub(crate) fn slots(device: &Device, blocks_per_multiprocessor: usize) -> usize {
-    device.multiprocessors() as usize * blocks_per_multiprocessor
+/// What a block takes of a multiprocessor's shared memory besides what it asks for.
+const SHARED_BYTES_RESERVED: u32 = 1024;
+
+/// Blocks that run at the same time, where a block asks for so much shared memory, and registers allow so many a multiprocessor.
+pub(crate) fn slots(device: &Device, shared_bytes: u32, blocks_per_multiprocessor: u32) -> usize {
+    let fitting = device.shared_bytes_per_multiprocessor() / (shared_bytes + SHARED_BYTES_RESERVED);
+    (device.multiprocessors() * fitting.clamp(1, blocks_per_multiprocessor)) as usize
 }
 
 /// Shares of `units` that take the least time: `blocks` blocks a share run `slots` at a time, each through its part of the

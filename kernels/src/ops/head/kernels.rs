@@ -1,10 +1,11 @@
 //! The head's kernels, their parameters as in the sources, and what each is good for.
 
-use crate::bf16;
 use crate::kernel::{Kernel, kernel};
 use crate::ops::rope::HeadElement;
+use crate::ops::splits::slots;
+use crate::{Device, bf16};
 
-use super::TILE;
+use super::{BLOCKS_PER_MULTIPROCESSOR, TILE};
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -199,6 +200,11 @@ impl TileKernels {
     /// Of the products of hidden rows with rows of the embedding. Rows in shared memory are padded by 16 bytes.
     pub(super) fn logits_shared_bytes(&self, element_bytes: usize) -> u32 {
         (self.stages * (self.rows + TILE) * (self.depth * element_bytes + 16)) as u32
+    }
+
+    /// Blocks that make soft embeddings at the same time.
+    pub(super) fn soft_blocks_at_once(&self, device: &Device, element_bytes: usize) -> usize {
+        slots(device, self.soft_shared_bytes(element_bytes), BLOCKS_PER_MULTIPROCESSOR)
     }
 
     /// Of the products of weights with columns of the embedding.

@@ -3,7 +3,7 @@
 use crate::error::require;
 use crate::kernel::Launch;
 use crate::memory::{Slice, SliceMut};
-use crate::ops::splits::{best_splits, slots};
+use crate::ops::splits::best_splits;
 use crate::{Device, Error};
 
 use super::kernels::{
@@ -11,7 +11,7 @@ use super::kernels::{
     WeightsParameters,
 };
 use super::workspace::HeadWorkspace;
-use super::{BLOCKS_PER_MULTIPROCESSOR, THREADS, TILE, Vocabulary};
+use super::{THREADS, TILE, Vocabulary};
 
 const WARPS: u32 = THREADS / 32;
 /// What a block that sums up a row shares: a sum in f64 a thread, and two numbers a warp.
@@ -96,7 +96,7 @@ pub fn soft_embeddings<T: VocabularyElement>(
     let splits = best_splits(
         row_tiles * column_tiles,
         shape.vocabulary.div_ceil(tiles.depth),
-        slots(device, BLOCKS_PER_MULTIPROCESSOR),
+        tiles.soft_blocks_at_once(device, T::HEAD.element_bytes),
         workspace.shares.len() / (rows * shape.hidden),
         SPLIT_COST,
     );

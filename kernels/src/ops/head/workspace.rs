@@ -2,11 +2,11 @@
 
 use crate::error::require;
 use crate::memory::{Arena, Buffer};
-use crate::ops::splits::{SPLITS_MAX, slots};
+use crate::ops::splits::SPLITS_MAX;
 use crate::{Device, Error};
 
+use super::TILE;
 use super::kernels::VocabularyElement;
-use super::{BLOCKS_PER_MULTIPROCESSOR, TILE};
 
 /// Words of what a tile leaves of a row.
 const FINDINGS_WORDS: usize = 9;
@@ -56,8 +56,10 @@ impl HeadShape {
     }
 
     fn lengths<T: VocabularyElement>(&self, device: &Device) -> [usize; 6] {
-        let blocks = self.rows.div_ceil(T::HEAD.tiles_for(self.rows).rows) * self.hidden.div_ceil(TILE);
-        let splits = (2 * slots(device, BLOCKS_PER_MULTIPROCESSOR)).div_ceil(blocks.max(1)).min(SPLITS_MAX);
+        let tiles = T::HEAD.tiles_for(self.rows);
+        let blocks = self.rows.div_ceil(tiles.rows) * self.hidden.div_ceil(TILE);
+        let at_once = tiles.soft_blocks_at_once(device, T::HEAD.element_bytes);
+        let splits = (2 * at_once).div_ceil(blocks.max(1)).min(SPLITS_MAX);
         [
             self.rows * self.hidden,
             self.rows * self.tiles() * FINDINGS_WORDS,
