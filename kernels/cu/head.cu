@@ -240,7 +240,7 @@ __device__ __forceinline__ void finish_row(const head_tiles_parameters& p, u32 r
 }
 
 // Grid: tiles of rows; tiles of tokens. Blocks that read the same tokens follow each other.
-template <typename Element, u32 ROWS, u32 DEPTH, u32 STAGES>
+template <typename Element, typename Stored, u32 ROWS, u32 DEPTH, u32 STAGES>
 __device__ __forceinline__ void head_tiles(const head_tiles_parameters& p) {
     using Product = TileProduct<Element, ROWS, DEPTH, true>;
     constexpr u32 LEFT = ROWS * Product::LEFT_STRIDE, STAGE = LEFT + TILE_COLUMNS * Product::RIGHT_STRIDE;
@@ -248,15 +248,15 @@ __device__ __forceinline__ void head_tiles(const head_tiles_parameters& p) {
     auto* stages = reinterpret_cast<Element*>(shared_memory());
     u32 first_row = blockIdx.x * ROWS, first_token = blockIdx.y * TILE_COLUMNS;
     auto* rows_in = static_cast<const Element*>(p.rows_in);
-    auto* embedding = static_cast<const Element*>(p.embedding);
+    auto* embedding = static_cast<const Stored*>(p.embedding);
     Product product;
     product.clear();
     pipeline<STAGES>(
         divide_up(p.hidden, DEPTH),
         [&](u32 stage, u32 slab) {
-            load_tile<Element, ROWS, DEPTH>(stages + stage * STAGE, rows_in, first_row, p.rows, p.hidden, slab * DEPTH, p.hidden,
+            load_tile<ROWS, DEPTH>(stages + stage * STAGE, rows_in, first_row, p.rows, p.hidden, slab * DEPTH, p.hidden,
                                             p.is_vectorised);
-            load_tile<Element, TILE_COLUMNS, DEPTH>(stages + stage * STAGE + LEFT, embedding, first_token, p.vocabulary, p.hidden,
+            load_tile<TILE_COLUMNS, DEPTH>(stages + stage * STAGE + LEFT, embedding, first_token, p.vocabulary, p.hidden,
                                                     slab * DEPTH, p.hidden, p.is_vectorised);
         },
         [&](u32 stage) { product.add(stages + stage * STAGE, stages + stage * STAGE + LEFT); });
@@ -269,13 +269,16 @@ __device__ __forceinline__ void head_tiles(const head_tiles_parameters& p) {
 }
 
 using head_tiles_f32_parameters = head_tiles_parameters;
-KERNEL(head_tiles_f32, HEAD_THREADS, 2) { head_tiles<float, 32, 32, 3>(p); }
+KERNEL(head_tiles_f32, HEAD_THREADS, 2) { head_tiles<float, float, 32, 32, 3>(p); }
+// Exact products with an embedding stored as bf16.
+using head_tiles_widened_parameters = head_tiles_parameters;
+KERNEL(head_tiles_widened, HEAD_THREADS, 2) { head_tiles<float, bf16, 32, 32, 3>(p); }
 // Few rows: what counts is the bytes of the embedding that are under way.
 using head_tiles_bf16_64_parameters = head_tiles_parameters;
-KERNEL(head_tiles_bf16_64, HEAD_THREADS, 2) { head_tiles<bf16, 64, 64, 3>(p); }
+KERNEL(head_tiles_bf16_64, HEAD_THREADS, 2) { head_tiles<bf16, bf16, 64, 64, 3>(p); }
 // Many rows: what counts is how much is multiplied for each byte that is loaded.
 using head_tiles_bf16_128_parameters = head_tiles_parameters;
-KERNEL(head_tiles_bf16_128, HEAD_THREADS, 2) { head_tiles<bf16, 128, 32, 4>(p); }
+KERNEL(head_tiles_bf16_128, HEAD_THREADS, 2) { head_tiles<bf16, bf16, 128, 32, 4>(p); }
 
 // ---- What the tiles together say
 

@@ -96,7 +96,7 @@ struct soft_embeddings_parameters {
 };
 
 // Grid: tiles of rows; tiles of hidden columns; splits of the vocabulary. Blocks that read the same numbers of the embedding follow each other.
-template <typename Element, u32 ROWS, u32 DEPTH, u32 STAGES>
+template <typename Element, typename Stored, u32 ROWS, u32 DEPTH, u32 STAGES>
 __device__ __forceinline__ void soft_embeddings(const soft_embeddings_parameters& p) {
     using Product = TileProduct<Element, ROWS, DEPTH, false>;
     constexpr u32 LEFT = ROWS * Product::LEFT_STRIDE, STAGE = LEFT + DEPTH * Product::RIGHT_STRIDE;
@@ -106,16 +106,16 @@ __device__ __forceinline__ void soft_embeddings(const soft_embeddings_parameters
     u32 begin = blockIdx.z * per_split < slabs ? blockIdx.z * per_split : slabs;
     u32 end = begin + per_split < slabs ? begin + per_split : slabs;
     auto* weights = static_cast<const Element*>(p.weights);
-    auto* embedding = static_cast<const Element*>(p.embedding);
+    auto* embedding = static_cast<const Stored*>(p.embedding);
     Product product;
     product.clear();
     pipeline<STAGES>(
         end - begin,
         [&](u32 stage, u32 slab) {
             u32 first_token = (begin + slab) * DEPTH;
-            load_tile<Element, ROWS, DEPTH>(stages + stage * STAGE, weights, first_row, p.rows, p.weights_stride, first_token,
+            load_tile<ROWS, DEPTH>(stages + stage * STAGE, weights, first_row, p.rows, p.weights_stride, first_token,
                                             p.vocabulary, p.is_vectorised);
-            load_tile<Element, DEPTH, TILE_COLUMNS>(stages + stage * STAGE + LEFT, embedding, first_token, p.vocabulary, p.hidden,
+            load_tile<DEPTH, TILE_COLUMNS>(stages + stage * STAGE + LEFT, embedding, first_token, p.vocabulary, p.hidden,
                                                     first_column, p.hidden, p.is_vectorised);
         },
         [&](u32 stage) { product.add(stages + stage * STAGE, stages + stage * STAGE + LEFT); });
@@ -128,11 +128,14 @@ __device__ __forceinline__ void soft_embeddings(const soft_embeddings_parameters
 }
 
 using soft_embeddings_f32_parameters = soft_embeddings_parameters;
-KERNEL(soft_embeddings_f32, SOFT_THREADS, 2) { soft_embeddings<float, 32, 32, 3>(p); }
+KERNEL(soft_embeddings_f32, SOFT_THREADS, 2) { soft_embeddings<float, float, 32, 32, 3>(p); }
+// Exact products with an embedding stored as bf16.
+using soft_embeddings_widened_parameters = soft_embeddings_parameters;
+KERNEL(soft_embeddings_widened, SOFT_THREADS, 2) { soft_embeddings<float, bf16, 32, 32, 3>(p); }
 using soft_embeddings_bf16_64_parameters = soft_embeddings_parameters;
-KERNEL(soft_embeddings_bf16_64, SOFT_THREADS, 2) { soft_embeddings<bf16, 64, 64, 3>(p); }
+KERNEL(soft_embeddings_bf16_64, SOFT_THREADS, 2) { soft_embeddings<bf16, bf16, 64, 64, 3>(p); }
 using soft_embeddings_bf16_128_parameters = soft_embeddings_parameters;
-KERNEL(soft_embeddings_bf16_128, SOFT_THREADS, 2) { soft_embeddings<bf16, 128, 32, 4>(p); }
+KERNEL(soft_embeddings_bf16_128, SOFT_THREADS, 2) { soft_embeddings<bf16, bf16, 128, 32, 4>(p); }
 
 struct soft_embeddings_sum_parameters {
     const float* shares;  // [splits, numbers]

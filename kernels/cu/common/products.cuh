@@ -13,9 +13,9 @@ constexpr u32 TILE_COLUMNS = 128;
 constexpr u32 VECTOR_BYTES = 16;
 
 // Begins to fill a tile of ROWS rows and COLUMNS columns of a matrix from (first_row, first_column) on; what is beyond
-// it is zero.
-template <typename Element, u32 ROWS, u32 COLUMNS>
-__device__ __forceinline__ void load_tile(Element* tile, const Element* matrix, u32 first_row, u32 rows, u64 stride, u32 first_column,
+// it is zero. A matrix of bf16 can fill a tile of f32. Vectorised, its rows are whole vectors of the tile's elements.
+template <u32 ROWS, u32 COLUMNS, typename Element, typename Stored>
+__device__ __forceinline__ void load_tile(Element* tile, const Stored* matrix, u32 first_row, u32 rows, u64 stride, u32 first_column,
                                           u32 columns, bool is_vectorised) {
     constexpr u32 PER_VECTOR = VECTOR_BYTES / sizeof(Element);
     constexpr u32 VECTORS = COLUMNS / PER_VECTOR;
@@ -26,8 +26,15 @@ __device__ __forceinline__ void load_tile(Element* tile, const Element* matrix, 
             u32 row = i / VECTORS, column = i % VECTORS * PER_VECTOR;
             u32 left = first_column + column < columns ? columns - first_column - column : 0;
             u32 valid = first_row + row < rows ? (left < PER_VECTOR ? left : PER_VECTOR) : 0;
-            const Element* source = valid == 0 ? matrix : matrix + (first_row + row) * stride + first_column + column;
-            async_copy_16(tile + row * TILE_STRIDE + column, source, valid * u32(sizeof(Element)));
+            const Stored* source = valid == 0 ? matrix : matrix + (first_row + row) * stride + first_column + column;
+            Element* target = tile + row * TILE_STRIDE + column;
+            if constexpr (sizeof(Stored) == sizeof(Element)) {
+                async_copy_16(target, source, valid * u32(sizeof(Element)));
+            } else {
+                uint2 pairs = valid == 0 ? make_uint2(0, 0) : *reinterpret_cast<const uint2*>(source);
+                *reinterpret_cast<float4*>(target) = make_float4(first_of_pair(pairs.x), second_of_pair(pairs.x),
+                                                                 first_of_pair(pairs.y), second_of_pair(pairs.y));
+            }
         }
         return;
     }
@@ -35,7 +42,7 @@ __device__ __forceinline__ void load_tile(Element* tile, const Element* matrix, 
         u32 row = i / COLUMNS, column = i % COLUMNS;
         bool is_there = first_row + row < rows && first_column + column < columns;
         tile[row * TILE_STRIDE + column] =
-            is_there ? matrix[(first_row + row) * stride + first_column + column] : from_float<Element>(0.0f);
+            from_float<Element>(is_there ? to_float(matrix[(first_row + row) * stride + first_column + column]) : 0.0f);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::require;
 use crate::kernel::Launch;
 use crate::memory::{Slice, SliceMut};
+use crate::ops::linear::Matrix;
 use crate::ops::steps::{RowOutcome, SampleRows, Step, TokenLists, TokenSets};
 use crate::{Device, Error};
 
@@ -14,7 +15,7 @@ pub use kernels::{HeadKernels, VocabularyElement};
 pub use soft::{soft_embeddings, soften};
 pub use workspace::{HeadShape, HeadWorkspace};
 
-use kernels::{CombineParameters, RowsParameters, TilesParameters};
+use kernels::{CombineParameters, RowsParameters, TileKernels, TilesParameters};
 use soft::weigh;
 
 const THREADS: u32 = 256;
@@ -27,9 +28,9 @@ const BLOCKS_PER_MULTIPROCESSOR: u32 = 2;
 
 /// What the head reads of a model.
 #[derive(Clone, Copy)]
-pub struct Vocabulary<'a, T> {
+pub struct Vocabulary<'a> {
     /// [vocabulary, hidden]
-    pub embedding: Slice<'a, T>,
+    pub embedding: Matrix<'a>,
     /// `[hidden]`
     pub final_norm: Slice<'a, f32>,
     /// Of the norm.
@@ -38,44 +39,49 @@ pub struct Vocabulary<'a, T> {
     pub soft_cap: f32,
 }
 
-impl<T: VocabularyElement> Vocabulary<'_, T> {
-    fn hidden(&self) -> usize {
-        self.final_norm.len()
-    }
-
-    /// How many tokens.
-    pub fn tokens(&self) -> usize {
-        self.embedding.len().checked_div(self.hidden()).unwrap_or(0)
-    }
-
-    fn check(&self, operation: &'static str, workspace: &HeadWorkspace<T>) -> Result<(), Error> {
+impl Vocabulary<'_> {
+    /// The kernels for so many rows, if everything fits.
+    fn check<T: VocabularyElement>(
+        &self,
+        operation: &'static str,
+        rows: usize,
+        workspace: &HeadWorkspace<T>,
+    ) -> Result<TileKernels, Error> {
         let HeadShape { vocabulary, hidden, .. } = workspace.shape;
+        let Matrix { weights, outputs, inputs } = self.embedding;
         require!(
             operation,
-            self.hidden() == hidden && self.embedding.len() == vocabulary * hidden,
+            outputs == vocabulary && inputs == hidden && weights.len() == vocabulary * hidden,
             "an embedding of {} numbers is not {vocabulary} rows of {hidden}",
-            self.embedding.len()
+            weights.len()
         );
-        let device = self.embedding.device();
+        require!(operation, self.final_norm.len() == hidden, "the norm is not as long as a row of {hidden}");
+        require!(operation, rows <= workspace.shape.rows, "{rows} rows in a workspace for {}", workspace.shape.rows);
+        let device = weights.device();
         let is_here = self.final_norm.device().is(device) && workspace.rows_in.as_slice().device().is(device);
         require!(operation, is_here, "norm or workspace are on another device");
-        Ok(())
+        T::HEAD
+            .kernels_for(rows, &weights)
+            .ok_or_else(|| crate::error::shape(operation, "products in bf16 need an embedding in bf16".to_owned()))
+    }
+
+    fn device(&self) -> &Device {
+        self.embedding.weights.device()
     }
 }
 
-/// The final norm of rows of `stream`, [packed rows, hidden]: of `table`'s, or of the first ones.
+/// The final norm of rows of `stream`, [packed rows, hidden]: of `table`'s, or of the first ones. Gives the kernels for what follows.
 fn norm_rows<T: VocabularyElement>(
     operation: &'static str,
-    vocabulary: Vocabulary<'_, T>,
+    vocabulary: Vocabulary<'_>,
     stream: Slice<'_, f32>,
     table: Option<&SampleRows>,
     rows: usize,
     workspace: &mut HeadWorkspace<T>,
-) -> Result<(), Error> {
-    vocabulary.check(operation, workspace)?;
+) -> Result<TileKernels, Error> {
+    let tiles = vocabulary.check(operation, rows, workspace)?;
     let hidden = workspace.shape.hidden;
-    let device = vocabulary.embedding.device();
-    require!(operation, rows <= workspace.shape.rows, "{rows} rows in a workspace for {}", workspace.shape.rows);
+    let device = vocabulary.device();
     let packed_rows = table.map_or(rows, SampleRows::packed_rows);
     let fits = stream.len().is_multiple_of(hidden) && packed_rows <= stream.len() / hidden;
     require!(operation, fits, "{} numbers have no {packed_rows} rows of {hidden}", stream.len());
@@ -94,18 +100,19 @@ fn norm_rows<T: VocabularyElement>(
     // SAFETY: every row of the table is one of the stream's, and there are at most as many as the workspace has room for; both were just checked.
     #[expect(unsafe_code, reason = "a launch")]
     unsafe {
-        device.launch(T::HEAD.rows, launch, &parameters)
+        device.launch(T::HEAD.rows, launch, &parameters)?;
     }
+    Ok(tiles)
 }
 
 /// The parameters of a tile that finds nothing; callers fill in what they want.
 fn tiles_parameters<T: VocabularyElement>(
-    vocabulary: Vocabulary<'_, T>,
+    vocabulary: Vocabulary<'_>,
     rows: usize,
     workspace: &HeadWorkspace<T>,
 ) -> TilesParameters {
     let HeadShape { hidden, vocabulary: tokens, .. } = workspace.shape;
-    let (rows_in, embedding) = (workspace.rows_in.as_slice().address(), vocabulary.embedding.address());
+    let (rows_in, embedding) = (workspace.rows_in.as_slice().address(), vocabulary.embedding.weights.address());
     let is_aligned = (hidden * T::HEAD.element_bytes).is_multiple_of(16) && (rows_in | embedding).is_multiple_of(16);
     TilesParameters {
         rows_in,
@@ -139,8 +146,11 @@ fn tiles_parameters<T: VocabularyElement>(
 ///
 /// As for a device's launch.
 #[expect(unsafe_code, reason = "a launch on behalf of a caller")]
-unsafe fn launch_tiles<T: VocabularyElement>(device: &Device, parameters: &TilesParameters) -> Result<(), Error> {
-    let tiles = T::HEAD.tiles_for(parameters.rows as usize);
+unsafe fn launch_tiles<T: VocabularyElement>(
+    device: &Device,
+    tiles: TileKernels,
+    parameters: &TilesParameters,
+) -> Result<(), Error> {
     let launch = Launch {
         grid: [parameters.rows.div_ceil(tiles.rows as u32), parameters.vocabulary.div_ceil(TILE as u32), 1],
         threads: THREADS,
@@ -153,7 +163,7 @@ unsafe fn launch_tiles<T: VocabularyElement>(device: &Device, parameters: &Tiles
 /// The soft-capped logits of the first rows of `stream`, as many as fit `output`, [rows, vocabulary]. For conformance: [`sample`] never
 /// writes them.
 pub fn logits<T: VocabularyElement>(
-    vocabulary: Vocabulary<'_, T>,
+    vocabulary: Vocabulary<'_>,
     stream: Slice<'_, f32>,
     workspace: &mut HeadWorkspace<T>,
     output: SliceMut<'_, f32>,
@@ -161,18 +171,18 @@ pub fn logits<T: VocabularyElement>(
     const NAME: &str = "logits";
     let HeadShape { vocabulary: tokens, hidden, rows: room, .. } = workspace.shape;
     require!(NAME, output.len().is_multiple_of(tokens), "{} logits are not rows of {tokens}", output.len());
-    require!(NAME, output.device().is(vocabulary.embedding.device()), "the output is on another device");
+    require!(NAME, output.device().is(vocabulary.device()), "the output is on another device");
     let rows = output.len() / tokens;
     require!(NAME, rows <= stream.len() / hidden, "there are no {rows} rows");
     for first in (0..rows).step_by(room.max(1)) {
         let count = room.min(rows - first);
-        norm_rows(NAME, vocabulary, stream.slice(first * hidden..stream.len()), None, count, workspace)?;
+        let tiles = norm_rows(NAME, vocabulary, stream.slice(first * hidden..stream.len()), None, count, workspace)?;
         let logits = output.as_slice().slice(first * tokens..(first + count) * tokens);
         let parameters = TilesParameters { logits: logits.address(), ..tiles_parameters(vocabulary, count, workspace) };
         // SAFETY: the workspace has the normed rows; the output, which is borrowed mutably, has room for the logits of each.
         #[expect(unsafe_code, reason = "a launch")]
         unsafe {
-            launch_tiles::<T>(output.device(), &parameters)?;
+            launch_tiles::<T>(output.device(), tiles, &parameters)?;
         }
     }
     Ok(())
@@ -181,7 +191,7 @@ pub fn logits<T: VocabularyElement>(
 /// The natural logarithms of the listed tokens' probabilities at temperature 1 among the whole vocabulary. `rows` gives the
 /// packed row of each list.
 pub fn log_probabilities<T: VocabularyElement>(
-    vocabulary: Vocabulary<'_, T>,
+    vocabulary: Vocabulary<'_>,
     stream: Slice<'_, f32>,
     rows: &SampleRows,
     tokens: &mut TokenLists,
@@ -189,13 +199,13 @@ pub fn log_probabilities<T: VocabularyElement>(
     output: SliceMut<'_, f32>,
 ) -> Result<(), Error> {
     const NAME: &str = "log_probabilities";
-    let device = vocabulary.embedding.device();
+    let device = vocabulary.device();
     check_lists(NAME, rows, tokens, workspace)?;
     require!(NAME, !tokens.are_votes(), "votes have no log probabilities");
     require!(NAME, rows.sets() == 0, "the whole vocabulary is asked for");
     require!(NAME, output.len() == tokens.tokens(), "{} numbers do not fit the tokens", output.len());
     require!(NAME, output.device().is(device), "the output is on another device");
-    norm_rows(NAME, vocabulary, stream, Some(rows), rows.len(), workspace)?;
+    let tiles = norm_rows(NAME, vocabulary, stream, Some(rows), rows.len(), workspace)?;
     let (table, lists) = (rows.records().address(), tokens.addresses());
     let parameters = TilesParameters {
         table,
@@ -216,7 +226,7 @@ pub fn log_probabilities<T: VocabularyElement>(
     // output, which is borrowed mutably, has a place for each.
     #[expect(unsafe_code, reason = "launches")]
     unsafe {
-        launch_tiles::<T>(device, &parameters)?;
+        launch_tiles::<T>(device, tiles, &parameters)?;
         device.launch(T::HEAD.combine, combine_launch(rows.len()), &combine)
     }
 }
@@ -279,7 +289,7 @@ pub struct SampleSettings<'a> {
 /// The head and the sampler's arithmetic on chosen rows of `stream`, [packed rows, hidden]. With `keep_soft` the workspace keeps the rows'
 /// distributions for [`soft_embeddings`].
 pub fn sample<T: VocabularyElement>(
-    vocabulary: Vocabulary<'_, T>,
+    vocabulary: Vocabulary<'_>,
     stream: Slice<'_, f32>,
     rows: &SampleRows,
     settings: SampleSettings<'_>,
@@ -287,7 +297,7 @@ pub fn sample<T: VocabularyElement>(
     outcomes: SliceMut<'_, RowOutcome>,
 ) -> Result<(), Error> {
     const NAME: &str = "sample";
-    let device = vocabulary.embedding.device();
+    let device = vocabulary.device();
     let SampleSettings { step, sets, tape, votes, own_probabilities, keep_soft } = settings;
     let tokens = workspace.shape.vocabulary;
     require!(NAME, step.len() == 1, "{} steps at a time", step.len());
@@ -310,7 +320,7 @@ pub fn sample<T: VocabularyElement>(
         && sets.is_none_or(|sets| sets.words().device().is(device));
     require!(NAME, is_here, "settings or outcomes are on another device");
     workspace.kept_rows = 0;
-    norm_rows(NAME, vocabulary, stream, Some(rows), rows.len(), workspace)?;
+    let tiles = norm_rows(NAME, vocabulary, stream, Some(rows), rows.len(), workspace)?;
 
     let lists = votes.map(|votes| votes.addresses());
     let kept = workspace.kept.as_mut().address();
@@ -342,7 +352,7 @@ pub fn sample<T: VocabularyElement>(
     // vocabulary, as was just checked. Workspace and outcomes are borrowed mutably.
     #[expect(unsafe_code, reason = "launches")]
     unsafe {
-        launch_tiles::<T>(device, &parameters)?;
+        launch_tiles::<T>(device, tiles, &parameters)?;
         device.launch(T::HEAD.combine, combine_launch(rows.len()), &combine)?;
     }
     if !keep_soft {

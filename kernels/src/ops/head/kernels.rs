@@ -1,6 +1,7 @@
 //! The head's kernels, their parameters as in the sources, and what each is good for.
 
 use crate::kernel::{Kernel, kernel};
+use crate::ops::linear::Weights;
 use crate::ops::rope::HeadElement;
 use crate::ops::splits::slots;
 use crate::{Device, bf16};
@@ -119,6 +120,7 @@ pub(super) struct SoftSumParameters {
 kernel!(static ROWS_F32: "head", head_rows_f32(RowsParameters));
 kernel!(static ROWS_BF16: "head", head_rows_bf16(RowsParameters));
 kernel!(static TILES_F32: "head", head_tiles_f32(TilesParameters));
+kernel!(static TILES_WIDENED: "head", head_tiles_widened(TilesParameters));
 kernel!(static TILES_BF16_64: "head", head_tiles_bf16_64(TilesParameters));
 kernel!(static TILES_BF16_128: "head", head_tiles_bf16_128(TilesParameters));
 kernel!(static COMBINE: "head", head_combine(CombineParameters));
@@ -127,11 +129,12 @@ kernel!(static WEIGHTS_BF16: "soft", head_weights_bf16(WeightsParameters));
 kernel!(static SOFTEN_F32: "soft", soften_f32(SoftenParameters));
 kernel!(static SOFTEN_BF16: "soft", soften_bf16(SoftenParameters));
 kernel!(static SOFT_F32: "soft", soft_embeddings_f32(SoftParameters));
+kernel!(static SOFT_WIDENED: "soft", soft_embeddings_widened(SoftParameters));
 kernel!(static SOFT_BF16_64: "soft", soft_embeddings_bf16_64(SoftParameters));
 kernel!(static SOFT_BF16_128: "soft", soft_embeddings_bf16_128(SoftParameters));
 kernel!(static SOFT_SUM: "soft", soft_embeddings_sum(SoftSumParameters));
 
-/// What the head multiplies: f32 exactly, or bf16 on tensor cores.
+/// What the head multiplies: f32 exactly, with an embedding of either dtype; or bf16 on tensor cores.
 pub trait VocabularyElement: HeadElement {
     #[doc(hidden)]
     const HEAD: HeadKernels;
@@ -142,8 +145,10 @@ pub trait VocabularyElement: HeadElement {
 pub struct HeadKernels {
     pub(super) element_bytes: usize,
     pub(super) rows: &'static Kernel<RowsParameters>,
-    /// For few rows and for many.
-    pub(super) tiles: [TileKernels; 2],
+    /// For few rows and for many, with an embedding of the same element type.
+    tiles: [TileKernels; 2],
+    /// For an embedding that is widened while it is read.
+    widened: Option<TileKernels>,
     pub(super) weights: &'static Kernel<WeightsParameters>,
     pub(super) soften: &'static Kernel<SoftenParameters>,
     pub(super) combine: &'static Kernel<CombineParameters>,
@@ -167,6 +172,7 @@ impl VocabularyElement for f32 {
             element_bytes: 4,
             rows: &ROWS_F32,
             tiles: [tiles, tiles],
+            widened: Some(TileKernels { logits: &TILES_WIDENED, soft: &SOFT_WIDENED, ..tiles }),
             weights: &WEIGHTS_F32,
             soften: &SOFTEN_F32,
             combine: &COMBINE,
@@ -183,6 +189,7 @@ impl VocabularyElement for bf16 {
             TileKernels { rows: 64, depth: 64, stages: 3, logits: &TILES_BF16_64, soft: &SOFT_BF16_64 },
             TileKernels { rows: 128, depth: 32, stages: 4, logits: &TILES_BF16_128, soft: &SOFT_BF16_128 },
         ],
+        widened: None,
         weights: &WEIGHTS_BF16,
         soften: &SOFTEN_BF16,
         combine: &COMBINE,
@@ -191,8 +198,18 @@ impl VocabularyElement for bf16 {
 }
 
 impl HeadKernels {
+    /// The tiles for so many rows; those for a widened embedding have the same sizes.
     pub(super) fn tiles_for(&self, rows: usize) -> TileKernels {
         if rows <= self.tiles[0].rows { self.tiles[0] } else { self.tiles[1] }
+    }
+
+    /// The kernels for so many rows and an embedding stored so, or none.
+    pub(super) fn kernels_for(&self, rows: usize, embedding: &Weights<'_>) -> Option<TileKernels> {
+        let is_same = match embedding {
+            Weights::F32(_) => self.element_bytes == 4,
+            Weights::Bf16(_) => self.element_bytes == 2,
+        };
+        if is_same { Some(self.tiles_for(rows)) } else { self.widened }
     }
 }
 

@@ -78,20 +78,19 @@ pub fn soften<T: VocabularyElement>(logits: Slice<'_, f32>, workspace: &mut Head
 
 /// The mean of the embedding under each kept distribution, times `scale`: [kept rows, hidden].
 pub fn soft_embeddings<T: VocabularyElement>(
-    vocabulary: Vocabulary<'_, T>,
+    vocabulary: Vocabulary<'_>,
     workspace: &mut HeadWorkspace<T>,
     scale: f32,
     output: SliceMut<'_, f32>,
 ) -> Result<(), Error> {
     const NAME: &str = "soft_embeddings";
-    vocabulary.check(NAME, workspace)?;
-    let (rows, shape, device) = (workspace.kept_rows, workspace.shape, vocabulary.embedding.device());
+    let (rows, shape, device) = (workspace.kept_rows, workspace.shape, vocabulary.device());
+    let tiles = vocabulary.check(NAME, rows, workspace)?;
     require!(NAME, output.len() == rows * shape.hidden, "{} numbers do not fit {rows} rows", output.len());
     require!(NAME, output.device().is(device), "the output is on another device");
     if rows == 0 {
         return Ok(());
     }
-    let tiles = T::HEAD.tiles_for(rows);
     let (row_tiles, column_tiles) = (rows.div_ceil(tiles.rows), shape.hidden.div_ceil(TILE));
     let splits = best_splits(
         row_tiles * column_tiles,
@@ -100,7 +99,7 @@ pub fn soft_embeddings<T: VocabularyElement>(
         workspace.shares.len() / (rows * shape.hidden),
         SPLIT_COST,
     );
-    let (weights, embedding) = (workspace.kept.as_slice().address(), vocabulary.embedding.address());
+    let (weights, embedding) = (workspace.kept.as_slice().address(), vocabulary.embedding.weights.address());
     let bytes = T::HEAD.element_bytes;
     let parameters = SoftParameters {
         weights,

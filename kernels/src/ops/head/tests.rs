@@ -1,4 +1,5 @@
 use super::*;
+use crate::ops::linear::Weights;
 use crate::reference::head as reference;
 use crate::reference::norm::rms_norm;
 use crate::testing::{Bits, Random, assert_close, assert_close_bf16, on_devices};
@@ -22,6 +23,19 @@ fn the_head_in_f32_is_what_it_says() {
 #[test]
 fn the_head_in_bf16_is_what_it_says() {
     sizes::<bf16>(&mut Random::new(32));
+}
+
+#[test]
+fn an_embedding_in_bf16_is_widened_for_exact_products() {
+    let mut random = Random::new(49);
+    for (rows, vocabulary, hidden) in [(3, 72, 24), (5, 130, 44), (33, 300, 64), (2, 500, 7)] {
+        let case = Case::<f32>::new(&mut random, rows, vocabulary, hidden).stored_narrow();
+        let narrow = on_devices(|device| case.run(device));
+        case.check(&narrow);
+        // Not one bit is another than with the same numbers in f32.
+        let wide = on_devices(|device| Case { is_stored_narrow: false, ..case.clone() }.run(device));
+        assert!(narrow.bits() == wide.bits());
+    }
 }
 
 #[test]
@@ -312,6 +326,8 @@ fn the_head_refuses_what_does_not_fit() {
         assert!(matches!(error, Error::Shape { .. }), "{error}");
     };
     assert!(good().run(&device).is_ok());
+    let wide = device.allocate::<f32>(800).unwrap();
+    assert!(bf16::HEAD.kernels_for(2, &Weights::F32(wide.as_slice())).is_none());
     let mut case = good();
     case.rows[0].set = Some(0);
     refused(&case);

@@ -3,6 +3,7 @@
 use super::super::*;
 use crate::bf16;
 use crate::memory::Arena;
+use crate::ops::linear::Weights;
 use crate::ops::steps::{ROW_VOTES_MAX, SampleRow};
 use crate::reference::head as reference;
 use crate::reference::philox::{self, Place};
@@ -23,6 +24,7 @@ pub(super) trait TestElement: VocabularyElement {
     const KEPT: f64;
     fn round(value: f32) -> Self;
     fn widen(self) -> f32;
+    fn stored(slice: Slice<'_, Self>) -> Weights<'_>;
 }
 
 impl TestElement for f32 {
@@ -33,6 +35,9 @@ impl TestElement for f32 {
     fn widen(self) -> f32 {
         self
     }
+    fn stored(slice: Slice<'_, Self>) -> Weights<'_> {
+        Weights::F32(slice)
+    }
 }
 
 impl TestElement for bf16 {
@@ -42,6 +47,9 @@ impl TestElement for bf16 {
     }
     fn widen(self) -> f32 {
         self.to_f32()
+    }
+    fn stored(slice: Slice<'_, Self>) -> Weights<'_> {
+        Weights::Bf16(slice)
     }
 }
 
@@ -57,11 +65,14 @@ pub(super) struct TestRow {
     pub(super) votes: Vec<(u32, f32)>,
 }
 
+#[derive(Clone)]
 pub(super) struct Case<T> {
     pub(super) vocabulary: usize,
     pub(super) hidden: usize,
     pub(super) stream: Vec<f32>,
     pub(super) embedding: Vec<T>,
+    /// Whether the embedding is stored as bf16 whatever is multiplied.
+    pub(super) is_stored_narrow: bool,
     pub(super) final_norm: Vec<f32>,
     pub(super) rows: Vec<TestRow>,
     pub(super) sets: Vec<Vec<u64>>,
@@ -85,6 +96,7 @@ impl<T: TestElement> Case<T> {
             hidden,
             stream: random.normal((rows + 1) * hidden, 3.0),
             embedding: embedding.into_iter().map(T::round).collect(),
+            is_stored_narrow: false,
             final_norm: random.normal(hidden, 1.0),
             rows: (0..rows).rev().map(|row| TestRow { row: row + 1, ..TestRow::default() }).collect(),
             sets: Vec::new(),
@@ -94,6 +106,13 @@ impl<T: TestElement> Case<T> {
             own_probabilities: true,
             keep_soft: true,
         }
+    }
+
+    /// The same with an embedding that bf16 holds exactly, stored so.
+    pub(super) fn stored_narrow(mut self) -> Self {
+        self.embedding = self.embedding.iter().map(|value| T::round(bf16::from_f32(value.widen()).to_f32())).collect();
+        self.is_stored_narrow = true;
+        self
     }
 
     pub(super) fn sample_rows(&self) -> Vec<SampleRow> {
@@ -111,12 +130,20 @@ impl<T: TestElement> Case<T> {
     pub(super) fn with_model<R>(
         &self,
         device: &Device,
-        work: impl FnOnce(Vocabulary<'_, T>, Slice<'_, f32>, &SampleRows, &mut HeadWorkspace<T>) -> Result<R, Error>,
+        work: impl FnOnce(Vocabulary<'_>, Slice<'_, f32>, &SampleRows, &mut HeadWorkspace<T>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let (embedding, norm) = (device.upload(&self.embedding)?, device.upload(&self.final_norm)?);
         let stream = device.upload(&self.stream)?;
-        let vocabulary =
-            Vocabulary { embedding: embedding.as_slice(), final_norm: norm.as_slice(), eps: EPS, soft_cap: CAP };
+        let narrow: Vec<bf16> = self.embedding.iter().map(|value| bf16::from_f32(value.widen())).collect();
+        let narrow = device.upload(&narrow)?;
+        let weights =
+            if self.is_stored_narrow { Weights::Bf16(narrow.as_slice()) } else { T::stored(embedding.as_slice()) };
+        let vocabulary = Vocabulary {
+            embedding: Matrix { weights, outputs: self.vocabulary, inputs: self.hidden },
+            final_norm: norm.as_slice(),
+            eps: EPS,
+            soft_cap: CAP,
+        };
         let shape = HeadShape {
             rows: self.rows.len(),
             vocabulary: self.vocabulary,
