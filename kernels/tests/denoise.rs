@@ -400,7 +400,8 @@ fn runs_on_the_device_are_the_runs_in_f64() {
     for seed in 0..8 {
         let model = Model::new(seed);
         let expected = expected(&model);
-        let found = run(&Device::emulator(), &model).unwrap();
+        let device = if cfg!(feature = "card") { Device::cuda(0).unwrap() } else { Device::emulator() };
+        let found = run(&device, &model).unwrap();
         for (step, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert_eq!(found, expected, "seed {seed}, step {step}");
         }

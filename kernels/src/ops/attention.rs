@@ -143,7 +143,7 @@ pub fn attention_scratch_len<T: AttentionElement>(device: &Device, rows: usize, 
     let blocks = |tile: &AttendTile| (rows * shape.heads).div_ceil(tile.queries).max(shape.kv_heads);
     let wanted =
         tile_for::<T>(device, shape.head_dim).map_or(1, |tile| 2 * tile.blocks_at_once(device) / blocks(tile).max(1));
-    per_split * wanted.clamp(1, SPLITS_MAX)
+    if wanted > 1 { per_split * wanted.min(SPLITS_MAX) } else { 0 }
 }
 
 /// What [`attend`] reads: queries, [rows, heads, head_dim], and of canvases their own keys and values, [rows, kv_heads, head_dim].
