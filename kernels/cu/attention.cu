@@ -172,7 +172,9 @@ __device__ __forceinline__ void attend(const attend_parameters& p) {
     static_assert(SLOTS >= 2, "values are loaded while keys are read");
     const Segment segment = p.segments[blockIdx.z];
     u32 group = p.heads / p.kv_heads;
-    u32 first_query = blockIdx.x * QUERIES, queries = segment.rows * group;
+    // Later tokens see more; who has most to do begins first.
+    u32 query_tile = p.is_causal ? gridDim.x - 1 - blockIdx.x : blockIdx.x;
+    u32 first_query = query_tile * QUERIES, queries = segment.rows * group;
     if (first_query >= queries) return;
     u32 last_query = (first_query + QUERIES < queries ? first_query + QUERIES : queries) - 1;
     u32 kv_head = blockIdx.y / p.splits, split = blockIdx.y % p.splits;
