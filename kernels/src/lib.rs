@@ -7,6 +7,14 @@
 //! A [`Device`] is a card or, with the feature `emulator`, the processor pretending to be one: the same kernels' sources, compiled as
 //! C++. So every kernel is tested against a plain statement of what it computes (module `reference`) on machines without a card.
 //!
+//! Building: `build.rs` compiles `cu/*.cu` with nvcc where it finds one (on the path, in `CUDA_HOME`, or as `LACUNA_NVCC` says; `none` builds
+//! without), for the architectures in `LACUNA_CUDA_ARCHITECTURES` or for all. Elsewhere the sources are compiled by NVRTC when a card is
+//! opened, which takes some tens of seconds, and kept in the user's cache folder. The example `resources` prints what each kernel takes of
+//! a multiprocessor; `bandwidth` times operations on a card.
+//!
+//! Testing: `cargo test` needs a C++17 compiler and no card. With the feature `card` the tests of operations run on the first card instead,
+//! also under `compute-sanitizer`.
+//!
 //! Invariants: nothing is launched before its sizes are checked; all work of a device runs in the order in which it was asked for; a
 //! sum that crosses threads has a fixed order, so two runs give the same bits.
 
