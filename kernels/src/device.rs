@@ -109,7 +109,8 @@ impl Device {
         }
     }
 
-    pub(crate) fn is_emulator(&self) -> bool {
+    /// Whether it is the processor.
+    pub fn is_emulator(&self) -> bool {
         !matches!(self.executor, Executor::Cuda(_))
     }
 

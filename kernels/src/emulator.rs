@@ -38,7 +38,15 @@ const SHARED_BYTES_MAX: u32 = 99 * 1024;
 const SHARED_BYTES_PER_MULTIPROCESSOR: u32 = 228 * 1024;
 const GUARD_BYTES: usize = ALIGNMENT;
 /// No number as f32 and as bf16, and too great for an index: who reads it shows it.
-const GUARD: [u8; 2] = [0xF5, 0xFF];
+const GUARD: [u8; GUARD_BYTES] = {
+    let mut bytes = [0xF5; GUARD_BYTES];
+    let mut index = 1;
+    while index < GUARD_BYTES {
+        bytes[index] = 0xFF;
+        index += 2;
+    }
+    bytes
+};
 /// What a fresh buffer holds.
 const POISON: u8 = 0xFF;
 
@@ -199,10 +207,8 @@ fn layout(bytes: usize) -> Option<Layout> {
 /// There must be so many bytes.
 #[expect(unsafe_code, reason = "buffers are raw memory")]
 unsafe fn write_guard(start: *mut u8) {
-    for index in 0..GUARD_BYTES {
-        // SAFETY: promised by the caller.
-        unsafe { start.add(index).write(GUARD[index % GUARD.len()]) };
-    }
+    // SAFETY: promised by the caller.
+    unsafe { start.copy_from_nonoverlapping(GUARD.as_ptr(), GUARD_BYTES) };
 }
 
 /// # Safety
@@ -212,7 +218,7 @@ unsafe fn write_guard(start: *mut u8) {
 unsafe fn is_guard(start: *const u8) -> bool {
     // SAFETY: promised by the caller.
     let bytes = unsafe { std::slice::from_raw_parts(start, GUARD_BYTES) };
-    bytes.chunks_exact(GUARD.len()).all(|pair| pair == GUARD)
+    bytes == GUARD
 }
 
 #[cfg(test)]

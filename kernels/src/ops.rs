@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod embed;
 pub mod experts;
+pub mod fill;
 pub mod head;
 pub mod linear;
 pub mod norm;

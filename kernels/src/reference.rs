@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod embed;
+pub mod fill;
 pub mod head;
 pub mod linear;
 pub mod norm;

@@ -73,7 +73,7 @@ pub struct CanvasSegment<'a, T> {
 
 /// As the kernels read it.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentRecord {
     keys: u64,
     values: u64,
@@ -90,12 +90,14 @@ unsafe impl Element for SegmentRecord {}
 /// Where the segments of all layers stand on the device; its address stays the same, as a captured graph needs it.
 pub struct SegmentBuffer {
     records: Buffer<SegmentRecord>,
+    /// What stands there now: the same segments again, as in a canvas's next step, are not written again, because a write makes the host wait.
+    written: Vec<SegmentRecord>,
 }
 
 impl SegmentBuffer {
     /// Room for so many segments, those of all layers counted.
     pub fn new(device: &Device, segments: usize) -> Result<Self, Error> {
-        Ok(Self { records: device.allocate(segments)? })
+        Ok(Self { records: device.allocate(segments)?, written: Vec::with_capacity(segments) })
     }
 
     /// Writes the segments of prompts, a list a layer. `shape` gives a layer's heads.
@@ -113,7 +115,7 @@ impl SegmentBuffer {
                 writer.push(rows, cached_tokens, (keys.address(), keys.len()), (values.address(), values.len()))?;
             }
         }
-        writer.write(&mut self.records)
+        writer.write(self)
     }
 
     /// Writes the segments of canvases, a list a layer. `shape` gives a layer's heads.
@@ -130,7 +132,7 @@ impl SegmentBuffer {
                 writer.push(*rows, *cached_tokens, (keys.address(), keys.len()), (values.address(), values.len()))?;
             }
         }
-        writer.write(&mut self.records)
+        writer.write(self)
     }
 }
 
@@ -270,10 +272,16 @@ impl Writer {
         Ok(())
     }
 
-    fn write<'a, T: Element>(self, records: &'a mut Buffer<SegmentRecord>) -> Result<SegmentTables<'a, T>, Error> {
+    fn write<'a, T: Element>(self, buffer: &'a mut SegmentBuffer) -> Result<SegmentTables<'a, T>, Error> {
+        let SegmentBuffer { records, written } = buffer;
         let room = records.len();
         require!(NAME, self.records.len() <= room, "{} segments do not fit a buffer for {room}", self.records.len());
-        records.slice_mut(0..self.records.len()).write(&self.records)?;
+        if !written.starts_with(&self.records) {
+            // Nothing is known to stand there while it is being written.
+            written.clear();
+            records.slice_mut(0..self.records.len()).write(&self.records)?;
+            written.extend_from_slice(&self.records);
+        }
         Ok(SegmentTables {
             records: records.as_slice(),
             layers: self.layers,
