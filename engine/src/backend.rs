@@ -4,6 +4,8 @@
 //! is one canvas over one prompt, or new tokens of one prompt; segments may share a prompt.
 
 pub(crate) mod cpu;
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod cuda;
 
 use crate::canvas::TokenSet;
 use crate::philox::Place;
@@ -101,6 +103,10 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Runs a whole pass where the device's threads are, so that its operations need not go there one by one.
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
+    /// Rows that a long prompt is encoded by at a time.
+    fn encode_rows(&self) -> usize;
+    /// Multiplications and additions a second of a product large enough to be bound by arithmetic alone.
+    fn matrix_rate(&self) -> Result<f64, Error>;
     /// An empty cache.
     fn new_cache(&self) -> Self::Cache;
     /// Prompt tokens in the cache.
@@ -158,11 +164,8 @@ pub(crate) trait Backend: Send + Sync {
     ) -> Result<(), Error>;
 }
 
-/// Rows that a long prompt is encoded by at a time.
-pub(crate) const ENCODE_ROWS: usize = 128;
-
 /// Encodes the prompt tokens `ids` behind what each cache holds already. On cancellation, which is looked at twice a
-/// layer of [`ENCODE_ROWS`] rows, the cache is as before.
+/// layer of [`Backend::encode_rows`] rows, the cache is as before.
 pub(crate) fn encode<B: Backend>(
     backend: &B,
     layers: usize,
@@ -172,7 +175,7 @@ pub(crate) fn encode<B: Backend>(
     cancel: &Cancel,
 ) -> Result<(), Error> {
     let before = backend.cached_tokens(cache);
-    let mut blocks = ids.chunks(ENCODE_ROWS);
+    let mut blocks = ids.chunks(backend.encode_rows());
     let encoded = blocks.try_for_each(|block| encode_block(backend, layers, block, cache, workspace, cancel));
     if encoded.is_err() {
         backend.truncate(cache, before);

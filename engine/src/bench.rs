@@ -4,11 +4,14 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::backend::cpu::matrix_rate;
-use crate::backend::{Backend, ENCODE_ROWS, RowOutcome, SampleNoise, SampleRow, SampleSettings, Segment};
+pub(crate) mod synthetic;
+
+pub use synthetic::{SyntheticDtype, SyntheticOptions, SyntheticPrefill, SyntheticReport, SyntheticStep, synthetic};
+
+use crate::backend::{Backend, RowOutcome, SampleNoise, SampleRow, SampleSettings, Segment};
 use crate::backend::{denoise, encode};
 use crate::checkpoint::{LayerKind, ModelConfig};
-use crate::local::{open_backend, open_checkpoint};
+use crate::local::{OnBackend, Placement, Precision, on_backend, open_checkpoint};
 use crate::philox::{self, Place, Purpose};
 use crate::{Cancel, Device, Error, ModelSource};
 
@@ -35,8 +38,8 @@ pub struct BenchOptions {
 /// Everything measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct BenchReport {
-    /// Threads computed with.
-    pub threads: usize,
+    /// Where: `cpu` and its threads, or a card and its name.
+    pub device: String,
     /// 10^9 multiplications and additions a second of a large product of matrices, measured in the same run.
     pub matrix_gflops: f64,
     /// One entry for each number of rows and each prompt.
@@ -73,21 +76,46 @@ pub struct PrefillTime {
     pub tokens_per_s: f64,
 }
 
-/// Measures; `progress` is told of each measurement as it begins.
+/// Measures a checkpoint; `progress` is told of each measurement as it begins.
 pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str)) -> Result<BenchReport, Error> {
     let limit = 1 << 16;
     if options.repeats == 0 || options.rows.iter().chain(&options.prompts).any(|count| *count == 0 || *count > limit) {
         return Err(Error::Request(format!("rows, prompts and repeats must be from 1 to {limit}")));
     }
     let checkpoint = open_checkpoint(&options.model)?;
-    let config = &checkpoint.config;
-    let backend = open_backend(&checkpoint, options.device, options.threads)?;
-    let most = options.rows.iter().copied().max().unwrap_or(1).max(ENCODE_ROWS);
+    let BenchOptions { device, threads, .. } = *options;
+    let placement = Placement { device, threads, precision: Precision::Stored, progress: &mut |_| {} };
+    on_backend(&checkpoint, placement, Bench { options, config: &checkpoint.config, progress })
+}
+
+struct Bench<'a> {
+    options: &'a BenchOptions,
+    config: &'a ModelConfig,
+    progress: &'a mut dyn FnMut(&str),
+}
+
+impl OnBackend for Bench<'_> {
+    type Output = BenchReport;
+
+    fn run<B: Backend + 'static>(self, backend: B, device: String) -> Result<BenchReport, Error> {
+        let Self { options, config, progress } = self;
+        measure(&backend, device, options, config, progress)
+    }
+}
+
+fn measure<B: Backend>(
+    backend: &B,
+    device: String,
+    options: &BenchOptions,
+    config: &ModelConfig,
+    progress: &mut dyn FnMut(&str),
+) -> Result<BenchReport, Error> {
+    let most = options.rows.iter().copied().max().unwrap_or(1).max(backend.encode_rows());
     let mut workspace = backend.new_workspace(most)?;
 
     progress("matrix rate");
-    let matrix_gflops = backend.run(matrix_rate) / 1e9;
-    let mut report = BenchReport { threads: backend.threads(), matrix_gflops, steps: Vec::new(), prefill: Vec::new() };
+    let matrix_gflops = backend.matrix_rate()? / 1e9;
+    let mut report = BenchReport { device, matrix_gflops, steps: Vec::new(), prefill: Vec::new() };
     for prompt in options.prompts.iter().copied() {
         progress(&format!("prefill of {prompt} tokens"));
         let ids = random_ids(config, prompt);
@@ -96,14 +124,14 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str)) -> Result<B
         for _ in 0..options.repeats.clamp(3, 10) {
             cache = backend.new_cache();
             let start = Instant::now();
-            backend.run(|| encode(&backend, config.layers.len(), &ids, &mut cache, &mut workspace, &Cancel::new()))?;
+            backend.run(|| encode(backend, config.layers.len(), &ids, &mut cache, &mut workspace, &Cancel::new()))?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
         let median_ms = quantile(&mut times, 0.5);
         report.prefill.push(PrefillTime { prompt, median_ms, tokens_per_s: prompt as f64 / median_ms * 1e3 });
         for rows in options.rows.iter().copied() {
             progress(&format!("step of {rows} rows over {prompt} tokens"));
-            let mut times = measure_steps(&backend, config, &cache, rows, options.repeats, &mut workspace)?;
+            let mut times = measure_steps(backend, config, &cache, rows, options.repeats, &mut workspace)?;
             let median_ms = quantile(&mut times, 0.5);
             let gflop = step_flop(config, rows, prompt) / 1e9;
             report.steps.push(StepTime {
@@ -119,7 +147,7 @@ pub fn bench(options: &BenchOptions, progress: &mut dyn FnMut(&str)) -> Result<B
     Ok(report)
 }
 
-fn measure_steps<B: Backend>(
+pub(crate) fn measure_steps<B: Backend>(
     backend: &B,
     config: &ModelConfig,
     cache: &B::Cache,
@@ -161,13 +189,13 @@ fn measure_steps<B: Backend>(
     Ok(times)
 }
 
-fn random_ids(config: &ModelConfig, count: usize) -> Vec<u32> {
+pub(crate) fn random_ids(config: &ModelConfig, count: usize) -> Vec<u32> {
     let place = |row: usize| Place { seed: 1, candidate: 0, step: 0, row: row as u32 };
     (0..count).map(|row| philox::token(place(row), Purpose::Start, config.vocab_size as u32)).collect()
 }
 
 /// Multiplications and additions in the products of one step.
-fn step_flop(config: &ModelConfig, rows: usize, prompt: usize) -> f64 {
+pub(crate) fn step_flop(config: &ModelConfig, rows: usize, prompt: usize) -> f64 {
     let hidden = config.hidden;
     let gated = |width: usize| 3 * hidden * width;
     let mut per_row = gated(config.mlp_intermediate) + 2 * hidden * config.vocab_size;
@@ -186,7 +214,7 @@ fn step_flop(config: &ModelConfig, rows: usize, prompt: usize) -> f64 {
     2.0 * rows as f64 * per_row as f64
 }
 
-fn quantile(times: &mut [f64], share: f64) -> f64 {
+pub(crate) fn quantile(times: &mut [f64], share: f64) -> f64 {
     times.sort_by(f64::total_cmp);
     let last = times.len().saturating_sub(1);
     times.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)

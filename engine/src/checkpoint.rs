@@ -113,9 +113,14 @@ impl Checkpoint {
     /// What embeddings are multiplied by: the root of the hidden size, rounded to the dtype that the
     /// configuration names, or else to the one that the embedding is stored in.
     pub(crate) fn embedding_scale(&self) -> f32 {
-        let stored = self.tensors.dtype(&format!("{SHARED}embed_tokens.weight"));
+        let stored = self.stored_dtype(&format!("{SHARED}embed_tokens.weight"));
         let dtype = self.config.dtype.or(stored).unwrap_or(Dtype::F32);
         dtype.round((self.config.hidden as f64).sqrt())
+    }
+
+    /// The format that a tensor is stored in.
+    pub(crate) fn stored_dtype(&self, name: &str) -> Option<Dtype> {
+        self.tensors.dtype(name)
     }
 
     /// Reads the tokenizer, which a checkpoint needs only where text is to be filled.

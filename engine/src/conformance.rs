@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::backend::cpu::CpuBackend;
 use crate::backend::{Backend, SampleNoise, Segment, denoise, encode};
 use crate::canvas::{Canvas, Row, TokenSet};
 use crate::checkpoint::Checkpoint;
 use crate::denoiser::{CanvasJob, NoiseSource, Run};
+use crate::local::{OnBackend, Placement, Precision, on_backend};
 use crate::philox::Place;
 use crate::prior::Votes;
 use crate::sampler::Schedule;
@@ -14,6 +14,8 @@ use crate::{Cancel, Device, Error, ModelSource};
 
 mod input;
 mod output;
+#[cfg(test)]
+mod tests;
 
 use input::Input;
 use output::Output;
@@ -42,19 +44,32 @@ pub struct ForwardOptions {
 pub fn forward(options: &ForwardOptions) -> Result<(), Error> {
     let checkpoint = crate::local::open_checkpoint(&options.model)?;
     let input = Input::read(&options.input, checkpoint.config.vocab_size, options.denoise)?;
-    let backend = crate::local::open_backend(&checkpoint, options.device, options.threads)?;
-    let output = if options.denoise {
-        run_tape(&backend, &checkpoint, &input)?
-    } else {
-        one_pass(&backend, &checkpoint, &input)?
-    };
-    output.write(&options.output)
+    let ForwardOptions { device, threads, denoise, .. } = *options;
+    let placement = Placement { device, threads, precision: Precision::Exact, progress: &mut |_| {} };
+    let work = Forward { checkpoint: &checkpoint, input: &input, denoise };
+    on_backend(&checkpoint, placement, work)?.write(&options.output)
 }
 
-fn one_pass(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Result<Output, Error> {
+/// One forward pass, or a whole denoising run.
+struct Forward<'a> {
+    checkpoint: &'a Checkpoint,
+    input: &'a Input,
+    denoise: bool,
+}
+
+impl OnBackend for Forward<'_> {
+    type Output = Output;
+
+    fn run<B: Backend + 'static>(self, backend: B, _device: String) -> Result<Output, Error> {
+        let Self { checkpoint, input, denoise } = self;
+        if denoise { run_tape(&backend, checkpoint, input) } else { one_pass(&backend, checkpoint, input) }
+    }
+}
+
+fn one_pass<B: Backend>(backend: &B, checkpoint: &Checkpoint, input: &Input) -> Result<Output, Error> {
     let layers = checkpoint.config.layers.len();
     let rows = input.canvas.len();
-    let mut workspace = backend.new_workspace(rows.max(crate::backend::ENCODE_ROWS))?;
+    let mut workspace = backend.new_workspace(rows.max(backend.encode_rows()))?;
     let mut cache = backend.new_cache();
     backend.run(|| encode(backend, layers, &input.prompt, &mut cache, &mut workspace, &Cancel::new()))?;
     let mut targets = Vec::new();
@@ -71,11 +86,11 @@ fn one_pass(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Res
     Ok(Output::Logits { rows, vocabulary: checkpoint.config.vocab_size, logits })
 }
 
-fn run_tape(backend: &CpuBackend, checkpoint: &Checkpoint, input: &Input) -> Result<Output, Error> {
+fn run_tape<B: Backend>(backend: &B, checkpoint: &Checkpoint, input: &Input) -> Result<Output, Error> {
     let layers = checkpoint.config.layers.len();
     let vocabulary = checkpoint.config.vocab_size;
     let rows = input.canvas.len();
-    let mut workspace = backend.new_workspace(rows.max(crate::backend::ENCODE_ROWS))?;
+    let mut workspace = backend.new_workspace(rows.max(backend.encode_rows()))?;
     let mut cache = backend.new_cache();
     let cancel = Cancel::new();
     backend.run(|| encode(backend, layers, &input.prompt, &mut cache, &mut workspace, &cancel))?;

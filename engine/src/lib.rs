@@ -34,6 +34,7 @@ pub use infiller::{
     LengthUse, ModelSource, Piece, PromptUse, Step, Timings,
 };
 pub use local::{
-    Autoregressor, LocalInfiller, LocalOptions, ShownCanvas, ShownRows, ShownToken, cuda_devices, show_canvases,
+    Autoregressor, LoadProgress, LocalInfiller, LocalOptions, ShownCanvas, ShownRows, ShownToken, cuda_devices,
+    show_canvases,
 };
 pub use prior::Copier;

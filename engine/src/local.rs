@@ -14,8 +14,7 @@ mod tests;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::backend::cpu::CpuBackend;
-use crate::backend::{Backend, ENCODE_ROWS};
+use crate::backend::Backend;
 use crate::canvas::TokenSet;
 use crate::checkpoint::{Checkpoint, ModelConfig, Noise};
 use crate::denoiser::{NoiseKind, SeededNoise};
@@ -28,7 +27,8 @@ use crate::{
 };
 
 pub use autoregress::Autoregressor;
-pub use device::cuda_devices;
+pub use device::{LoadProgress, cuda_devices};
+pub(crate) use device::{OnBackend, Placement, Precision, measure_synthetic, on_backend};
 use progress::Progress;
 use prompts::Prompts;
 pub use show::{ShownCanvas, ShownRows, ShownToken, show_canvases};
@@ -62,17 +62,62 @@ impl Default for LocalOptions {
 
 /// An engine in this process. Requests are served one after the other.
 pub struct LocalInfiller {
-    engine: Engine<CpuBackend>,
+    engine: Box<dyn Infiller>,
 }
 
 impl LocalInfiller {
     /// Opens and checks the checkpoint, and readies the device.
     pub fn open(options: &LocalOptions) -> Result<Self, Error> {
-        let checkpoint = open_checkpoint(&options.model)?;
-        let backend = open_backend(&checkpoint, options.device, options.threads)?;
-        let device = format!("cpu, {} threads", backend.threads());
-        Ok(Self { engine: Engine::new(&checkpoint, backend, name_of(&options.model), device, options.elastic)? })
+        Self::open_with(options, &mut |_| {})
     }
+
+    /// The same; `progress` is told how far the weights have come where that takes long.
+    pub fn open_with(options: &LocalOptions, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self, Error> {
+        Ok(Self { engine: open_engine(options, progress, Boxed)? })
+    }
+}
+
+/// What becomes of an engine whose backend has been chosen.
+trait OnEngine {
+    type Output;
+    fn run<B: Backend + 'static>(self, engine: Engine<B>) -> Self::Output;
+}
+
+/// An engine whose backend nobody need know.
+struct Boxed;
+
+impl OnEngine for Boxed {
+    type Output = Box<dyn Infiller>;
+
+    fn run<B: Backend + 'static>(self, engine: Engine<B>) -> Box<dyn Infiller> {
+        Box::new(engine)
+    }
+}
+
+/// Opens an engine, and hands it on.
+fn open_engine<W: OnEngine>(
+    options: &LocalOptions,
+    progress: &mut dyn FnMut(LoadProgress),
+    work: W,
+) -> Result<W::Output, Error> {
+    struct Opening<'a, W> {
+        checkpoint: &'a Checkpoint,
+        model: String,
+        elastic: Option<Elastic>,
+        work: W,
+    }
+    impl<W: OnEngine> OnBackend for Opening<'_, W> {
+        type Output = W::Output;
+
+        fn run<B: Backend + 'static>(self, backend: B, device: String) -> Result<W::Output, Error> {
+            Engine::new(self.checkpoint, backend, self.model, device, self.elastic).map(|engine| self.work.run(engine))
+        }
+    }
+    let checkpoint = open_checkpoint(&options.model)?;
+    let model = name_of(&options.model);
+    let LocalOptions { device, threads, elastic, .. } = *options;
+    let placement = Placement { device, threads, precision: Precision::Stored, progress };
+    on_backend(&checkpoint, placement, Opening { checkpoint: &checkpoint, model, elastic, work })
 }
 
 impl Infiller for LocalInfiller {
@@ -86,11 +131,11 @@ impl Infiller for LocalInfiller {
     }
 
     fn describe(&self) -> &Description {
-        &self.engine.description
+        self.engine.describe()
     }
 
     fn token_count(&self, text: &str) -> Option<usize> {
-        Some(self.engine.tokenizer.encode(&prompt::normalise(text)).len())
+        self.engine.token_count(text)
     }
 }
 
@@ -108,17 +153,6 @@ pub(crate) fn open_checkpoint(model: &ModelSource) -> Result<Checkpoint, Error> 
     match model {
         ModelSource::Embedded => crate::embedded::open(),
         ModelSource::Folder(path) => Checkpoint::open_folder(path),
-    }
-}
-
-pub(crate) fn open_backend(
-    checkpoint: &Checkpoint,
-    device: Device,
-    threads: Option<usize>,
-) -> Result<CpuBackend, Error> {
-    match device {
-        Device::Cpu | Device::Auto => CpuBackend::new(checkpoint, threads),
-        Device::Cuda(index) => Err(device::refuse_cuda(index)),
     }
 }
 
@@ -181,7 +215,7 @@ impl<B: Backend> Engine<B> {
             TokenSet::from_predicate(vocabulary, |id| is_text(id) && !tokenizer.contains_newline(id)),
             TokenSet::from_predicate(vocabulary, is_text),
         ];
-        let workspace_rows = config.canvas_length.max(ENCODE_ROWS);
+        let workspace_rows = config.canvas_length.max(backend.encode_rows());
         Ok(Self {
             layers: config.layers.len(),
             description: Description {
@@ -221,7 +255,9 @@ impl<B: Backend> Engine<B> {
             backend,
         })
     }
+}
 
+impl<B: Backend> Infiller for Engine<B> {
     fn infill(
         &self,
         request: &InfillRequest,
@@ -241,6 +277,14 @@ impl<B: Backend> Engine<B> {
         self.fill(&mut state, &mut progress, cancel, on_step)?;
         let length = LengthUse { elastic: self.elastic, ..progress.length };
         Ok(Infill { candidates: progress.candidates(), prompt: progress.prompt, length, timings: progress.timings })
+    }
+
+    fn describe(&self) -> &Description {
+        &self.description
+    }
+
+    fn token_count(&self, text: &str) -> Option<usize> {
+        Some(self.tokenizer.encode(&prompt::normalise(text)).len())
     }
 }
 

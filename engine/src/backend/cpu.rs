@@ -23,6 +23,9 @@ use crate::checkpoint::Checkpoint;
 use weights::Weights;
 pub(crate) use workspace::Workspace;
 
+/// Rows that a long prompt is encoded by at a time: few enough that a cancelled request ends soon.
+pub(crate) const ENCODE_ROWS: usize = 128;
+
 /// Packed weights and the threads to use them with.
 pub(crate) struct CpuBackend {
     weights: Weights,
@@ -67,6 +70,14 @@ impl Backend for CpuBackend {
 
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         self.pool.install(work)
+    }
+
+    fn encode_rows(&self) -> usize {
+        ENCODE_ROWS
+    }
+
+    fn matrix_rate(&self) -> Result<f64, Error> {
+        Ok(self.run(matrix_rate))
     }
 
     fn new_cache(&self) -> Cache {
@@ -160,8 +171,7 @@ impl Backend for CpuBackend {
     }
 }
 
-/// Multiplications and additions a second of a product large enough to be bound by arithmetic alone.
-pub(crate) fn matrix_rate() -> f64 {
+fn matrix_rate() -> f64 {
     const ROWS: usize = 264;
     const SIZE: usize = 1024;
     let weight = vec![0.5_f32; SIZE * SIZE];

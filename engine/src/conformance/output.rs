@@ -23,10 +23,10 @@ pub(super) enum Output {
 /// What a denoising run did, a row a step.
 pub(super) struct Trace {
     rows: usize,
-    canvas: Vec<i64>,
-    argmax: Vec<i64>,
-    accepted: Vec<u8>,
-    entropy: Vec<f32>,
+    pub(super) canvas: Vec<i64>,
+    pub(super) argmax: Vec<i64>,
+    pub(super) accepted: Vec<u8>,
+    pub(super) entropy: Vec<f32>,
 }
 
 impl Trace {

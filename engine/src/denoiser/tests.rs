@@ -28,6 +28,12 @@ impl Backend for Dice {
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         work()
     }
+    fn encode_rows(&self) -> usize {
+        1
+    }
+    fn matrix_rate(&self) -> Result<f64, Error> {
+        Ok(0.0)
+    }
     fn new_cache(&self) {}
     fn cached_tokens(&self, (): &()) -> usize {
         0

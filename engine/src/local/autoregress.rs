@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{LocalInfiller, LocalOptions, milliseconds_since};
+use super::{Engine, LocalOptions, OnEngine, milliseconds_since, open_engine};
 use crate::backend::{Backend, RowOutcome, SampleNoise, SampleRow, SampleSettings, Segment, Stack, encode};
 use crate::canvas::TokenSet;
 use crate::infiller::check::check;
@@ -19,7 +19,12 @@ use crate::{
 /// It is told whether the hole ends with its line, as the denoiser is. A hole of several lines ends where the suffix's
 /// first line would begin again.
 pub struct Autoregressor {
-    local: LocalInfiller,
+    writer: Box<dyn Infiller>,
+}
+
+/// The baseline on a backend.
+struct Writer<B: Backend> {
+    engine: Engine<B>,
     description: Description,
     /// All text, and all text without a newline.
     text: TokenSet,
@@ -28,15 +33,15 @@ pub struct Autoregressor {
 impl Autoregressor {
     /// Opens and checks the checkpoint, and readies the device.
     pub fn open(options: &LocalOptions) -> Result<Self, Error> {
-        let local = LocalInfiller::open(options)?;
-        let engine = &local.engine;
-        let description = Description {
-            model: format!("{}, autoregressive", engine.description.model),
-            ..engine.description.clone()
-        };
-        let is_text = |id: u32| !engine.tokenizer.is_special(id) && !engine.tokenizer.token_bytes(id).is_empty();
-        let text = TokenSet::from_predicate(engine.noise.vocabulary as usize, is_text);
-        Ok(Self { local, description, text })
+        struct Writing;
+        impl OnEngine for Writing {
+            type Output = Box<dyn Infiller>;
+
+            fn run<B: Backend + 'static>(self, engine: Engine<B>) -> Box<dyn Infiller> {
+                Box::new(Writer::new(engine))
+            }
+        }
+        Ok(Self { writer: open_engine(options, &mut |_| {}, Writing)? })
     }
 }
 
@@ -47,11 +52,26 @@ impl Infiller for Autoregressor {
         cancel: &Cancel,
         on_step: &mut dyn FnMut(Step<'_>),
     ) -> Result<Infill, Error> {
+        self.writer.infill(request, cancel, on_step)
+    }
+
+    fn describe(&self) -> &Description {
+        self.writer.describe()
+    }
+}
+
+impl<B: Backend> Infiller for Writer<B> {
+    fn infill(
+        &self,
+        request: &InfillRequest,
+        cancel: &Cancel,
+        on_step: &mut dyn FnMut(Step<'_>),
+    ) -> Result<Infill, Error> {
         check(request)?;
         let [hole] = &request.holes[..] else {
             return Err(Error::Request("the autoregressive baseline fills one hole at a time".to_owned()));
         };
-        let engine = &self.local.engine;
+        let engine = &self.engine;
         let started = Instant::now();
         let sized = [SizedHole::free(hole.byte_range.clone(), hole.extent, hole.max_tokens)];
         let passage = Passage { text: &request.text, language: request.language, holes: &sized };
@@ -122,11 +142,21 @@ impl Infiller for Autoregressor {
     }
 }
 
-impl Autoregressor {
+impl<B: Backend> Writer<B> {
+    fn new(engine: Engine<B>) -> Self {
+        let description = Description {
+            model: format!("{}, autoregressive", engine.description.model),
+            ..engine.description.clone()
+        };
+        let is_text = |id: u32| !engine.tokenizer.is_special(id) && !engine.tokenizer.token_bytes(id).is_empty();
+        let text = TokenSet::from_predicate(engine.noise.vocabulary as usize, is_text);
+        Self { engine, description, text }
+    }
+
     /// Takes back a newline that the prompt ends with, and the blanks after it: the encoder has only seen them in one
     /// token with the whole indentation. What was taken is what the first token has to begin with.
     fn take_back_indentation(&self, prompt: &mut Vec<u32>) -> Vec<u8> {
-        let tokenizer = &self.local.engine.tokenizer;
+        let tokenizer = &self.engine.tokenizer;
         let is_indentation = |id: u32| tokenizer.contains_newline(id) && !tokenizer.is_special(id);
         match prompt.pop_if(|last| is_indentation(*last)) {
             Some(taken) => tokenizer.token_bytes(taken).to_vec(),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use self::score::{Question, Scorer};
 use super::{Engine, State, milliseconds_since, progress::Progress};
-use crate::backend::{Backend, ENCODE_ROWS};
+use crate::backend::Backend;
 use crate::prompt::{self, BLOCK_SET, HOLE_MAX_TOKENS, Passage, SizedHole};
 use crate::tokenizer::Tokenizer;
 use crate::{Cancel, Choice, Error, InfillRequest, Step};
@@ -137,7 +137,7 @@ impl<B: Backend> Engine<B> {
             delete: self.delete.ok_or_else(|| {
                 Error::Request("the model knows no delete token, so it cannot choose between texts".to_owned())
             })?,
-            pass_rows: self.choice_budget.canvas_rows.max(ENCODE_ROWS),
+            pass_rows: self.choice_budget.canvas_rows.max(self.backend.encode_rows()),
         };
         let canvas = self.noise_canvas(progress.request.seed, 0, round.index as u32, &layout);
         scorer.score(canvas.tokens(), &questions, &mut state.workspace, cancel, &mut round.scores)?;

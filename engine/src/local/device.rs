@@ -1,35 +1,94 @@
-//! Which devices there are.
+//! Where a model runs: the place that picks a backend.
 
-use crate::Error;
-
-/// The cards that CUDA finds, a line each, or why it cannot be used.
 #[cfg(feature = "cuda")]
-pub fn cuda_devices() -> Result<Vec<String>, Error> {
-    let devices = lacuna_kernels::devices().map_err(|error| unusable("cuda", error.to_string()))?;
-    let line = |device: lacuna_kernels::DeviceInfo| {
-        let (major, minor) = device.compute_capability;
-        format!("cuda:{} {}, compute capability {major}.{minor}", device.index, device.name)
-    };
-    Ok(devices.into_iter().map(line).collect())
-}
-
-/// The cards that CUDA finds, a line each, or why it cannot be used.
+mod card;
 #[cfg(not(feature = "cuda"))]
-pub fn cuda_devices() -> Result<Vec<String>, Error> {
-    Err(unusable("cuda", "this program was built without the feature cuda"))
+#[path = "device/no_card.rs"]
+mod card;
+
+use crate::backend::Backend;
+use crate::backend::cpu::CpuBackend;
+use crate::bench::{SyntheticOptions, SyntheticReport};
+use crate::checkpoint::{Checkpoint, ModelConfig};
+use crate::{Device, Error};
+
+use card::Card;
+pub use card::devices as cuda_devices;
+
+/// How far the weights have come to where the model runs. Not told where they are there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// Bytes on the device.
+    pub done_bytes: u64,
+    /// Bytes that there will be, or a little less.
+    pub total_bytes: u64,
 }
 
-/// Why a model cannot run on that card.
-pub(super) fn refuse_cuda(index: usize) -> Error {
-    let device = format!("cuda:{index}");
-    match cuda_devices() {
-        Err(Error::Device { reason, .. }) => unusable(&device, reason),
-        Err(other) => other,
-        Ok(devices) if index >= devices.len() => unusable(&device, format!("there are {} cards", devices.len())),
-        Ok(_) => unusable(&device, "this version finds cards but has no CUDA backend for the model; use --device cpu"),
+/// What products are made in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// The dtype that the weights are stored in, where the device is made for it.
+    Stored,
+    /// f32, over the weights as they are stored.
+    Exact,
+}
+
+/// Where to run a model, and how.
+pub(crate) struct Placement<'a> {
+    pub(crate) device: Device,
+    pub(crate) threads: Option<usize>,
+    pub(crate) precision: Precision,
+    pub(crate) progress: &'a mut dyn FnMut(LoadProgress),
+}
+
+/// Work that any backend can do.
+pub(crate) trait OnBackend {
+    type Output;
+    /// `device` is what to call where the backend runs.
+    fn run<B: Backend + 'static>(self, backend: B, device: String) -> Result<Self::Output, Error>;
+}
+
+/// Does the work on the model's weights, where the placement says.
+pub(crate) fn on_backend<W: OnBackend>(
+    checkpoint: &Checkpoint,
+    placement: Placement<'_>,
+    work: W,
+) -> Result<W::Output, Error> {
+    match card_of(placement.device)? {
+        Some(card) => card::on_card(&card, checkpoint, placement, work),
+        None => {
+            let backend = CpuBackend::new(checkpoint, placement.threads)?;
+            let device = format!("cpu, {} threads", backend.threads());
+            work.run(backend, device)
+        }
     }
 }
 
-fn unusable(device: &str, reason: impl Into<String>) -> Error {
-    Error::Device { device: device.to_owned(), reason: reason.into() }
+/// The card that was asked for, or that there is; `None` for the processor, which never stands in for a card that was asked for.
+fn card_of(device: Device) -> Result<Option<Card>, Error> {
+    match device {
+        Device::Cpu => Ok(None),
+        Device::Cuda(index) => card::open(index).map(Some),
+        Device::Auto => card::first_usable(),
+    }
+}
+
+/// Measures a model with random weights on a card; the processor is no place for it.
+pub(crate) fn measure_synthetic(
+    options: &SyntheticOptions,
+    config: &ModelConfig,
+    progress: &mut dyn FnMut(&str),
+) -> Result<SyntheticReport, Error> {
+    let device = match options.device {
+        // Whoever leaves it open gets the reason why there is no card.
+        Device::Auto => Device::Cuda(0),
+        device => device,
+    };
+    match card_of(device)? {
+        Some(card) => card::measure_synthetic(&card, options, config, progress),
+        None => Err(Error::Device {
+            device: "cpu".to_owned(),
+            reason: "random weights of a published size are made and measured on a card; use --device cuda".to_owned(),
+        }),
+    }
 }

@@ -1,7 +1,7 @@
 //! The cache: however a prompt came to be in it, what the model makes of a canvas is the same to the last bit.
 
-use super::CpuBackend;
-use crate::backend::{Backend, ENCODE_ROWS, Segment, denoise, encode};
+use super::{CpuBackend, ENCODE_ROWS};
+use crate::backend::{Backend, Segment, denoise, encode};
 use crate::{Cancel, Error};
 
 struct Bench {

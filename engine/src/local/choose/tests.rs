@@ -5,18 +5,13 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 
 use super::score::revealed_before;
 use super::*;
+use crate::backend::cpu::{CpuBackend, ENCODE_ROWS};
 use crate::denoiser::NoiseKind;
-use crate::local::{LocalInfiller, LocalOptions};
-use crate::{Candidate, Device, Extent, Hole, Infiller, Language, ModelSource};
+use crate::local::tests::open;
+use crate::{Candidate, Extent, Hole, Infiller, Language};
 
-fn open() -> LocalInfiller {
-    let options =
-        LocalOptions { model: ModelSource::Embedded, device: Device::Cpu, threads: Some(2), ..LocalOptions::default() };
-    LocalInfiller::open(&options).unwrap()
-}
-
-fn engine() -> &'static LocalInfiller {
-    static ENGINE: OnceLock<LocalInfiller> = OnceLock::new();
+fn engine() -> &'static Engine<CpuBackend> {
+    static ENGINE: OnceLock<Engine<CpuBackend>> = OnceLock::new();
     ENGINE.get_or_init(open)
 }
 
@@ -38,13 +33,13 @@ fn request(text: &str, choices: &[&str]) -> InfillRequest {
     InfillRequest { text: plain, language: Language::Markdown, holes, seed: 5, candidates: 1 }
 }
 
-fn answer(engine: &LocalInfiller, request: &InfillRequest) -> Candidate {
+fn answer(engine: &Engine<CpuBackend>, request: &InfillRequest) -> Candidate {
     engine.infill(request, &Cancel::new(), &mut |_| {}).unwrap().candidates.remove(0)
 }
 
 /// The probabilities of a single hole's choices, from whole rows of logits, one pass for every token.
 fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
-    let engine = &engine().engine;
+    let engine = engine();
     let choices: Vec<Vec<u32>> =
         request.holes[0].choices.iter().map(|choice| engine.tokenizer.encode(choice)).collect();
     let rows = choices.iter().map(Vec::len).max().unwrap();
@@ -104,7 +99,7 @@ fn check_by_hand(request: &InfillRequest) {
 #[test]
 fn choices_of_one_token_share_the_models_own_probabilities() {
     let choices = ["-", "*", "+", "#", "1"];
-    let tokens = choices.map(|choice| engine().engine.tokenizer.encode(choice).len());
+    let tokens = choices.map(|choice| engine().tokenizer.encode(choice).len());
     assert_eq!(tokens, [1; 5]);
     for text in
         ["# List\n\n- one\n- two\n$0 three\n- four\n", "Title\n\n* one\n$0 two\n* three\n", "$0 Heading\n\nText.\n"]
@@ -181,7 +176,7 @@ fn a_group_far_apart_is_decided_as_one() {
 fn a_long_document_has_any_number_of_holes() {
     let section = "$0Heading\n\nA paragraph that says something about the heading above.\n\n- one\n- two\n\n";
     let mut request = request(&section.repeat(40), &["# ", "## ", "### "]);
-    assert!(engine().engine.tokenizer.encode(&request.text).len() > 1024);
+    assert!(engine().tokenizer.encode(&request.text).len() > 1024);
     // Two free ones among them, far from each other.
     for index in [3, 33] {
         request.holes[index] =
@@ -230,7 +225,7 @@ fn a_choice_longer_than_any_hole_is_refused() {
 #[test]
 fn uniform_noise_follows_the_seed() {
     let mut uniform = open();
-    uniform.engine.noise.kind = NoiseKind::Uniform;
+    uniform.noise.kind = NoiseKind::Uniform;
     let request = request("# List\n\n$0one\n$0two\n- three\n", &["- ", "* ", "", "## x"]);
     let first = answer(&uniform, &request);
     assert_eq!(answer(&uniform, &request), first);

@@ -1,0 +1,145 @@
+//! Random weights made on the device, and what a model of them costs.
+
+use std::time::Instant;
+
+use lacuna_kernels::Device;
+use lacuna_kernels::ops::fill::fill;
+
+use super::costs::{prefill_flop, step_bytes};
+use super::rates::copy_rate;
+use super::source::{Source, Target};
+use super::{Activation, CudaBackend, failed, name_of};
+use crate::backend::{Backend, encode};
+use crate::bench::{
+    SyntheticDtype, SyntheticOptions, SyntheticPrefill, SyntheticReport, SyntheticStep, measure_steps, quantile,
+    random_ids, step_flop,
+};
+use crate::checkpoint::{Dtype, ModelConfig};
+use crate::local::LoadProgress;
+use crate::{Cancel, Error};
+
+/// Times that a prompt is encoded.
+const PREFILLS: usize = 5;
+
+/// Weights that look random, at the scale of a trained model's.
+struct Synthetic {
+    dtype: Dtype,
+    hidden: usize,
+}
+
+impl Source for Synthetic {
+    fn matrix_dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn embedding_scale(&self) -> f32 {
+        self.dtype.round((self.hidden as f64).sqrt())
+    }
+
+    fn fill(
+        &self,
+        device: &Device,
+        name: &str,
+        shape: &[usize],
+        target: Target<'_>,
+        copied: &mut dyn FnMut(u64),
+    ) -> Result<(), Error> {
+        // Sums over a row of them keep the variance of what they multiply.
+        let inputs = shape.last().copied().unwrap_or(1);
+        let bound = (3.0 / inputs as f32).sqrt();
+        let seed = name.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(257).wrapping_add(u64::from(byte)));
+        let (bytes, filled) = match target {
+            Target::F32(target) => (target.len() * 4, fill(seed, bound, target)),
+            Target::Bf16(target) => (target.len() * 2, fill(seed, bound, target)),
+        };
+        filled.map_err(failed(device))?;
+        copied(bytes as u64);
+        Ok(())
+    }
+
+    fn vector(&self, _name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        Ok(vec![1.0; shape.iter().product()])
+    }
+}
+
+/// Measures a model of this shape.
+pub(crate) fn measure<T: Activation>(
+    device: &Device,
+    options: &SyntheticOptions,
+    config: &ModelConfig,
+    progress: &mut dyn FnMut(&str),
+) -> Result<SyntheticReport, Error> {
+    progress("copy bandwidth");
+    let copy_gb_per_s = copy_rate(device).map_err(failed(device))? / 1e9;
+    progress("random weights");
+    let source = Synthetic {
+        dtype: match options.dtype {
+            SyntheticDtype::Bf16 => Dtype::Bf16,
+            SyntheticDtype::F32 => Dtype::F32,
+        },
+        hidden: config.hidden,
+    };
+    let backend = CudaBackend::<T>::new(device, config, &source, &mut |_: LoadProgress| {})?;
+    let longest = options.prompts.iter().copied().max().unwrap_or(0).clamp(1, backend.encode_rows());
+    let mut workspace = backend.new_workspace(options.rows.iter().copied().max().unwrap_or(1).max(longest))?;
+    progress("matrix rate");
+    let matrix_tflops = backend.matrix_rate()? / 1e12;
+    let mut report = SyntheticReport {
+        device: name_of(device),
+        shape: options.shape.clone(),
+        dtype: options.dtype,
+        parameters: config.parameters() as u64,
+        copy_gb_per_s,
+        matrix_tflops,
+        device_memory_gb: 0.0,
+        steps: Vec::new(),
+        prefill: Vec::new(),
+    };
+    for prompt in options.prompts.iter().copied() {
+        let mut cache = backend.new_cache();
+        if prompt > 0 {
+            progress(&format!("prefill of {prompt} tokens"));
+            let ids = random_ids(config, prompt);
+            let mut times = Vec::with_capacity(PREFILLS);
+            // The first one grows the cache and loads kernels.
+            for repeat in 0..=PREFILLS.min(options.repeats) {
+                backend.truncate(&mut cache, 0);
+                let start = Instant::now();
+                encode(&backend, config.layers.len(), &ids, &mut cache, &mut workspace, &Cancel::new())?;
+                device.synchronize().map_err(failed(device))?;
+                if repeat > 0 {
+                    times.push(start.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+            let median_ms = quantile(&mut times, 0.5);
+            let tflops = prefill_flop(config, prompt) / (median_ms / 1e3) / 1e12;
+            report.prefill.push(SyntheticPrefill {
+                prompt,
+                median_ms,
+                tokens_per_s: prompt as f64 / median_ms * 1e3,
+                tflops,
+                share_of_matrix_rate: tflops / matrix_tflops,
+            });
+        }
+        for rows in options.rows.iter().copied() {
+            progress(&format!("step of {rows} rows over {prompt} tokens"));
+            let mut times = measure_steps(&backend, config, &cache, rows, options.repeats, &mut workspace)?;
+            let median_ms = quantile(&mut times, 0.5);
+            let gb = step_bytes(config, options.dtype, rows, prompt) / 1e9;
+            let gb_per_s = gb / (median_ms / 1e3);
+            report.steps.push(SyntheticStep {
+                rows,
+                prompt,
+                median_ms,
+                p10_ms: quantile(&mut times, 0.1),
+                gb,
+                gb_per_s,
+                share_of_copy: gb_per_s / copy_gb_per_s,
+                gflop: step_flop(config, rows, prompt) / 1e9,
+            });
+        }
+        let (free, total) = device.memory().map_err(failed(device))?;
+        report.device_memory_gb = report.device_memory_gb.max((total - free) as f64 / 1e9);
+    }
+    Ok(report)
+}

@@ -1,0 +1,214 @@
+//! What holds on a card whatever the model: on the first card where this program can use one, else on the emulator.
+
+use std::sync::OnceLock;
+
+use half::bf16;
+use lacuna_kernels::{Device, EmulatorOptions};
+
+use super::{Activation, Cache, CudaBackend};
+use crate::backend::{Backend, Segment, denoise, encode};
+use crate::bench::{SyntheticDtype, SyntheticOptions};
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{ModelConfig, sample};
+use crate::{Cancel, Error};
+
+/// Relative L2 distance of logits in exact f32. The order of sums depends on what is packed together, and nothing else does.
+const EXACT_TOLERANCE: f64 = 1e-5;
+/// Of bf16 to f32.
+const BF16_TOLERANCE: f64 = 0.05;
+
+/// Where the CUDA backend is tested. A card that is there and cannot be used fails.
+pub(crate) fn device() -> Device {
+    static IS_CARD: OnceLock<bool> = OnceLock::new();
+    let is_card = *IS_CARD.get_or_init(|| {
+        let cards = crate::cuda_devices().unwrap_or_default();
+        if cards.is_empty() {
+            println!("there is no card that this build can use: the CUDA backend is tested on the emulator");
+        }
+        !cards.is_empty()
+    });
+    if is_card { Device::cuda(0).unwrap_or_else(|error| panic!("{error}")) } else { Device::emulator() }
+}
+
+struct Bench<T> {
+    backend: CudaBackend<T>,
+    layers: usize,
+    vocabulary: usize,
+}
+
+impl<T: Activation> Bench<T> {
+    fn new() -> Self {
+        Self::of(&crate::embedded::open().unwrap())
+    }
+
+    fn of(checkpoint: &Checkpoint) -> Self {
+        Self {
+            backend: CudaBackend::new(&device(), &checkpoint.config, checkpoint, &mut |_| {}).unwrap(),
+            layers: checkpoint.config.layers.len(),
+            vocabulary: checkpoint.config.vocab_size,
+        }
+    }
+
+    fn ids(&self, count: usize) -> Vec<u32> {
+        (0..count).map(|index| ((index * 7919 + index * index * 31) % self.vocabulary) as u32).collect()
+    }
+
+    /// A cache with these parts encoded one after the other.
+    fn cache(&self, parts: &[&[u32]]) -> Cache<T> {
+        let mut cache = self.backend.new_cache();
+        for part in parts {
+            self.extend(&mut cache, part).unwrap();
+        }
+        cache
+    }
+
+    fn extend(&self, cache: &mut Cache<T>, ids: &[u32]) -> Result<(), Error> {
+        let mut workspace = self.backend.new_workspace(ids.len()).unwrap();
+        encode(&self.backend, self.layers, ids, cache, &mut workspace, &Cancel::new())
+    }
+
+    /// The logits of canvases packed together, each over the cache that stands at its place.
+    fn logits(&self, canvases: &[Vec<u32>], caches: &[&Cache<T>]) -> Vec<f32> {
+        let ids: Vec<u32> = canvases.concat();
+        let segments: Vec<Segment> =
+            canvases.iter().enumerate().map(|(prompt, ids)| Segment { rows: ids.len(), prompt }).collect();
+        let mut workspace = self.backend.new_workspace(ids.len()).unwrap();
+        denoise(&self.backend, self.layers, &ids, &segments, caches, &[], &mut workspace).unwrap();
+        let mut logits = vec![0.0; ids.len() * self.vocabulary];
+        self.backend.logits(&mut workspace, &mut logits).unwrap();
+        logits
+    }
+}
+
+#[track_caller]
+fn assert_near(got: &[f32], expected: &[f32], tolerance: f64) {
+    assert_eq!(got.len(), expected.len());
+    assert!(expected.iter().chain(got).all(|value| value.is_finite()));
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let difference = square(&mut got.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    let distance = (difference / square(&mut expected.iter().map(|value| f64::from(*value)))).sqrt();
+    assert!(distance < tolerance, "{distance:.2e}");
+}
+
+#[test]
+fn a_prompt_encoded_in_parts_is_the_prompt_encoded_whole() {
+    let bench = Bench::<f32>::new();
+    let prompt = bench.ids(290);
+    let canvas = [bench.ids(6)];
+    let whole = bench.logits(&canvas, &[&bench.cache(&[&prompt])]);
+    // The second part does not fit the first buffers of keys.
+    let parts = bench.cache(&[&prompt[..50], &prompt[50..51], &prompt[51..]]);
+    assert_eq!(bench.backend.cached_tokens(&parts), 290);
+    assert_near(&bench.logits(&canvas, &[&parts]), &whole, EXACT_TOLERANCE);
+}
+
+#[test]
+fn a_truncated_prompt_is_the_shorter_prompt() {
+    let bench = Bench::<f32>::new();
+    let prompt = bench.ids(90);
+    let canvas = [bench.ids(5)];
+    let mut cache = bench.cache(&[&prompt]);
+    for kept in [70, 1, 0] {
+        bench.backend.truncate(&mut cache, kept);
+        assert_eq!(bench.backend.cached_tokens(&cache), kept);
+        bench.extend(&mut cache, &[5, 6, 7]).unwrap();
+        let fresh = bench.cache(&[&[&prompt[..kept], &[5, 6, 7]].concat()]);
+        assert_near(&bench.logits(&canvas, &[&cache]), &bench.logits(&canvas, &[&fresh]), EXACT_TOLERANCE);
+    }
+}
+
+#[test]
+fn canvases_packed_together_do_not_see_each_other() {
+    let bench = Bench::<f32>::new();
+    // The second stands over no prompt at all.
+    let caches = [bench.cache(&[&bench.ids(40)]), bench.backend.new_cache()];
+    let canvases = [bench.ids(33), bench.ids(17)];
+    let together = bench.logits(&canvases, &[&caches[0], &caches[1]]);
+    let apart = [0, 1].map(|index| bench.logits(&canvases[index..=index], &[&caches[index]])).concat();
+    assert_near(&together, &apart, EXACT_TOLERANCE);
+}
+
+#[test]
+fn a_cancelled_encoding_leaves_the_cache_as_it_was() {
+    let bench = Bench::<f32>::new();
+    let mut cache = bench.cache(&[&bench.ids(30)]);
+    let cancel = Cancel::at_look(5);
+    let mut workspace = bench.backend.new_workspace(50).unwrap();
+    let result = encode(&bench.backend, bench.layers, &bench.ids(50), &mut cache, &mut workspace, &cancel);
+    assert!(matches!(result, Err(Error::Cancelled)));
+    let canvas = [bench.ids(5)];
+    let fresh = bench.cache(&[&bench.ids(30)]);
+    assert_eq!(bench.logits(&canvas, &[&cache]), bench.logits(&canvas, &[&fresh]));
+}
+
+#[test]
+fn the_same_pass_gives_the_same_bits() {
+    let bench = Bench::<bf16>::new();
+    let cache = bench.cache(&[&bench.ids(40)]);
+    let canvas = [bench.ids(20)];
+    assert_eq!(bench.logits(&canvas, &[&cache]), bench.logits(&canvas, &[&cache]));
+}
+
+#[test]
+fn bf16_products_stay_near_exact_ones() {
+    let (narrow, exact) = (Bench::<bf16>::new(), Bench::<f32>::new());
+    let (prompt, canvas) = (exact.ids(60), [exact.ids(20)]);
+    let expected = exact.logits(&canvas, &[&exact.cache(&[&prompt])]);
+    assert_near(&narrow.logits(&canvas, &[&narrow.cache(&[&prompt])]), &expected, BF16_TOLERANCE);
+}
+
+#[test]
+fn two_segments_of_one_prompt_are_refused() {
+    let bench = Bench::<f32>::new();
+    let mut cache = bench.backend.new_cache();
+    let mut workspace = bench.backend.new_workspace(2).unwrap();
+    bench.backend.embed(&mut workspace, &[1, 2]).unwrap();
+    let segments = [Segment { rows: 1, prompt: 0 }; 2];
+    let error = bench.backend.attend_prompt(&mut workspace, 0, &segments, &mut [&mut cache], false).unwrap_err();
+    assert!(error.to_string().contains("the same prompt"), "{error}");
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused_with_the_sizes() {
+    let checkpoint = crate::embedded::open().unwrap();
+    let small = Device::emulator_with(EmulatorOptions { memory_bytes: 1 << 20, ..EmulatorOptions::default() });
+    let mut told = Vec::new();
+    let opened = CudaBackend::<f32>::new(&small, &checkpoint.config, &checkpoint, &mut |progress| told.push(progress));
+    let error = opened.err().unwrap();
+    assert!(matches!(&error, Error::Device { device, .. } if device == "cuda:0"), "{error}");
+    assert!(error.to_string().contains("no room for"), "{error}");
+}
+
+#[test]
+fn a_model_of_random_weights_is_measured() {
+    let config = ModelConfig::parse(std::path::Path::new("config.json"), &sample::config().to_string()).unwrap();
+    let options = |dtype| SyntheticOptions {
+        shape: "sample".to_owned(),
+        dtype,
+        device: crate::Device::Cuda(0),
+        rows: vec![1, 5],
+        prompts: vec![0, 9],
+        repeats: 2,
+    };
+    for report in [
+        super::measure_synthetic::<bf16>(&device(), &options(SyntheticDtype::Bf16), &config, &mut |_| {}).unwrap(),
+        super::measure_synthetic::<f32>(&device(), &options(SyntheticDtype::F32), &config, &mut |_| {}).unwrap(),
+    ] {
+        let measured: Vec<_> = report.steps.iter().map(|step| (step.prompt, step.rows)).collect();
+        assert_eq!(measured, [(0, 1), (0, 5), (9, 1), (9, 5)]);
+        assert!(report.steps.iter().all(|step| step.median_ms > 0.0 && step.gb > 0.0 && step.share_of_copy > 0.0));
+        assert_eq!(report.prefill.iter().map(|prefill| prefill.prompt).collect::<Vec<_>>(), [9]);
+        assert!(report.prefill[0].tokens_per_s > 0.0 && report.device_memory_gb > 0.0);
+    }
+}
+
+#[test]
+fn progress_is_told_until_everything_is_there() {
+    let checkpoint = crate::embedded::open().unwrap();
+    let mut told = Vec::new();
+    CudaBackend::<bf16>::new(&device(), &checkpoint.config, &checkpoint, &mut |progress| told.push(progress)).unwrap();
+    assert!(told.len() > 20 && told.is_sorted_by_key(|progress| progress.done_bytes));
+    let last = told.last().unwrap();
+    // Norms are too small to be told of.
+    assert!(last.done_bytes <= last.total_bytes && last.done_bytes > last.total_bytes / 100 * 97, "{last:?}");
+}

@@ -1,0 +1,336 @@
+//! The model's weights on the device, in the layout that the kernels read.
+
+use lacuna_kernels::ops::head::Vocabulary;
+use lacuna_kernels::ops::linear::{Matrix, Weights as WeightSlice};
+use lacuna_kernels::ops::rope::HeadWeights;
+use lacuna_kernels::ops::segments::{HEAD_DIM_MAX, HeadShape};
+use lacuna_kernels::{Arena, Buffer, Device, bf16};
+
+use super::source::{Source, Target};
+use super::{Activation, failed};
+use crate::Error;
+use crate::checkpoint::{Dtype, ENCODER, LayerConfig, LayerKind, ModelConfig, SHARED, expected_tensors};
+use crate::local::LoadProgress;
+
+/// Everything that the forward pass reads. Matrices keep the dtype that they are stored in; what is added or multiplied row by row is
+/// f32.
+pub(super) struct Weights<T> {
+    pub(super) hidden: usize,
+    pub(super) vocabulary: usize,
+    pub(super) eps: f32,
+    soft_cap: f32,
+    /// sqrt(hidden), rounded to the dtype that the embedding is stored in.
+    pub(super) embedding_scale: f32,
+    /// [vocabulary, hidden]: rows to look up, the head, and the soft embeddings' table.
+    embedding: WeightMatrix,
+    final_norm: Buffer<f32>,
+    pub(super) self_conditioning: SelfConditioning,
+    pub(super) layers: Vec<Layer>,
+    pub(super) mlp_width: usize,
+    pub(super) experts: usize,
+    pub(super) experts_per_token: usize,
+    pub(super) expert_width: usize,
+    /// Stands for the keys of a prompt without tokens.
+    pub(super) nothing: Buffer<T>,
+}
+
+pub(super) struct SelfConditioning {
+    pub(super) pre_norm: Buffer<f32>,
+    /// Gate, then up.
+    pub(super) gate_up: WeightMatrix,
+    pub(super) down: WeightMatrix,
+}
+
+pub(super) struct Layer {
+    pub(super) shape: HeadShape,
+    /// Positions that a row sees, itself included; all of them where it is `None`.
+    pub(super) window: Option<usize>,
+    /// [head_dim / 2]
+    inverse_frequencies: Buffer<f32>,
+    /// Queries, keys and, where the layer has them, values.
+    pub(super) qkv: WeightMatrix,
+    has_values: bool,
+    query_norm: Buffer<f32>,
+    key_norm: Buffer<f32>,
+    pub(super) output: WeightMatrix,
+    pub(super) input_norm: Buffer<f32>,
+    pub(super) post_attention_norm: Buffer<f32>,
+    pub(super) pre_feed_forward_norm: Buffer<f32>,
+    pub(super) pre_feed_forward_norm_2: Buffer<f32>,
+    pub(super) post_feed_forward_norm: Buffer<f32>,
+    pub(super) post_feed_forward_norm_1: Buffer<f32>,
+    pub(super) post_feed_forward_norm_2: Buffer<f32>,
+    /// Gate, then up.
+    pub(super) gate_up: WeightMatrix,
+    pub(super) down: WeightMatrix,
+    pub(super) router: WeightMatrix,
+    /// The router's scale, times hidden^-0.5.
+    pub(super) router_scale: Buffer<f32>,
+    pub(super) per_expert_scale: Buffer<f32>,
+    /// [experts, 2 * width, hidden]: gate, then up.
+    pub(super) expert_gate_up: Numbers,
+    /// [experts, hidden, width]
+    pub(super) expert_down: Numbers,
+    pub(super) encoder_scalar: f32,
+    pub(super) decoder_scalar: f32,
+}
+
+/// Weights in the dtype that they are stored in.
+pub(super) enum Numbers {
+    F32(Buffer<f32>),
+    Bf16(Buffer<bf16>),
+}
+
+impl Numbers {
+    pub(super) fn view(&self) -> WeightSlice<'_> {
+        match self {
+            Self::F32(buffer) => WeightSlice::F32(buffer.as_slice()),
+            Self::Bf16(buffer) => WeightSlice::Bf16(buffer.as_slice()),
+        }
+    }
+
+    /// A part of them, to be filled.
+    fn part(&mut self, start: usize, len: usize) -> Target<'_> {
+        match self {
+            Self::F32(buffer) => Target::F32(buffer.slice_mut(start..start + len)),
+            Self::Bf16(buffer) => Target::Bf16(buffer.slice_mut(start..start + len)),
+        }
+    }
+}
+
+/// A matrix [outputs, inputs].
+pub(super) struct WeightMatrix {
+    numbers: Numbers,
+    outputs: usize,
+    inputs: usize,
+}
+
+impl WeightMatrix {
+    pub(super) fn view(&self) -> Matrix<'_> {
+        Matrix { weights: self.numbers.view(), outputs: self.outputs, inputs: self.inputs }
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+}
+
+impl Layer {
+    /// Numbers in one token's key, or value.
+    pub(super) fn kv_width(&self) -> usize {
+        self.shape.kv_width()
+    }
+
+    pub(super) fn head_weights(&self, eps: f32) -> HeadWeights<'_> {
+        HeadWeights {
+            query_norm: self.query_norm.as_slice(),
+            key_norm: self.key_norm.as_slice(),
+            inverse_frequencies: self.inverse_frequencies.as_slice(),
+            eps,
+            has_values: self.has_values,
+        }
+    }
+}
+
+impl<T: Activation> Weights<T> {
+    pub(super) fn vocabulary(&self) -> Vocabulary<'_> {
+        Vocabulary {
+            embedding: self.embedding.view(),
+            final_norm: self.final_norm.as_slice(),
+            eps: self.eps,
+            soft_cap: self.soft_cap,
+        }
+    }
+
+    /// The embedding as a matrix.
+    pub(super) fn table(&self) -> Matrix<'_> {
+        self.embedding.view()
+    }
+
+    /// Takes room for all weights at once, and fills it.
+    pub(super) fn load(
+        device: &Device,
+        config: &ModelConfig,
+        source: &dyn Source,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, Error> {
+        check_limits(device, config)?;
+        let matrix_dtype = source.matrix_dtype();
+        let total_bytes = arena_bytes(config, matrix_dtype) as u64;
+        progress(LoadProgress { done_bytes: 0, total_bytes });
+        let arena = Arena::new(device, total_bytes as usize).map_err(failed(device))?;
+        let mut loader = Loader { device, config, source, matrix_dtype, arena, progress, done_bytes: 0, total_bytes };
+        let hidden = config.hidden;
+        let conditioning = "self_conditioning";
+        let embedding = loader.matrix(&[("embed_tokens.weight".to_owned(), config.vocab_size)], hidden)?;
+        Ok(Self {
+            hidden,
+            vocabulary: config.vocab_size,
+            eps: config.rms_norm_eps,
+            soft_cap: config.logit_soft_cap,
+            embedding_scale: source.embedding_scale(),
+            embedding,
+            final_norm: loader.vector("norm.weight", hidden)?,
+            self_conditioning: SelfConditioning {
+                pre_norm: loader.vector(&format!("{conditioning}.pre_norm.weight"), hidden)?,
+                gate_up: loader.gate_up(conditioning)?,
+                down: loader
+                    .matrix(&[(format!("{conditioning}.down_proj.weight"), hidden)], config.mlp_intermediate)?,
+            },
+            layers: (0..config.layers.len()).map(|index| loader.layer(index)).collect::<Result<_, _>>()?,
+            mlp_width: config.mlp_intermediate,
+            experts: config.experts,
+            experts_per_token: config.experts_per_token,
+            expert_width: config.expert_intermediate,
+            nothing: device.allocate(0).map_err(failed(device))?,
+        })
+    }
+}
+
+/// What the kernels are not written for is refused before anything is loaded.
+fn check_limits(device: &Device, config: &ModelConfig) -> Result<(), Error> {
+    let refuse = |reason: String| Err(Error::Device { device: super::name_of(device), reason });
+    if let Some(layer) = config.layers.iter().find(|layer| layer.head_dim > HEAD_DIM_MAX) {
+        let dim = layer.head_dim;
+        return refuse(format!(
+            "the model has heads of {dim} numbers, and the kernels are for {HEAD_DIM_MAX}; use --device cpu"
+        ));
+    }
+    Ok(())
+}
+
+/// Room for all tensors, each at its own start. Parts that are put together take less.
+fn arena_bytes(config: &ModelConfig, matrix_dtype: Dtype) -> usize {
+    let bytes = |(_, shape): &(String, Vec<usize>)| {
+        let len = shape.iter().product();
+        match shape.len() {
+            2.. if matrix_dtype == Dtype::Bf16 => Arena::footprint::<bf16>(len),
+            _ => Arena::footprint::<f32>(len),
+        }
+    };
+    // Frequencies are no tensors of the checkpoint.
+    let frequencies = config.layers.iter().map(|layer| Arena::footprint::<f32>(layer.head_dim / 2));
+    expected_tensors(config).iter().map(bytes).chain(frequencies).sum()
+}
+
+/// Takes room in the arena and has it filled, tensor by tensor.
+struct Loader<'a> {
+    device: &'a Device,
+    config: &'a ModelConfig,
+    source: &'a dyn Source,
+    matrix_dtype: Dtype,
+    arena: Arena,
+    progress: &'a mut dyn FnMut(LoadProgress),
+    done_bytes: u64,
+    total_bytes: u64,
+}
+
+impl Loader<'_> {
+    fn fill(&mut self, name: &str, shape: &[usize], target: Target<'_>) -> Result<(), Error> {
+        let Self { source, device, progress, done_bytes, total_bytes, .. } = self;
+        source.fill(device, &format!("{SHARED}{name}"), shape, target, &mut |bytes| {
+            *done_bytes += bytes;
+            progress(LoadProgress { done_bytes: *done_bytes, total_bytes: *total_bytes });
+        })
+    }
+
+    fn numbers(&mut self, len: usize) -> Result<Numbers, Error> {
+        let taken = match self.matrix_dtype {
+            Dtype::Bf16 => self.arena.take(len).map(Numbers::Bf16),
+            Dtype::F32 | Dtype::F16 => self.arena.take(len).map(Numbers::F32),
+        };
+        taken.map_err(failed(self.device))
+    }
+
+    /// Matrices of the same inputs, one below the other.
+    fn matrix(&mut self, parts: &[(String, usize)], inputs: usize) -> Result<WeightMatrix, Error> {
+        let outputs = parts.iter().map(|(_, outputs)| outputs).sum();
+        let mut numbers = self.numbers(outputs * inputs)?;
+        let mut start = 0;
+        for (name, outputs) in parts {
+            let len = outputs * inputs;
+            self.fill(name, &[*outputs, inputs], numbers.part(start, len))?;
+            start += len;
+        }
+        Ok(WeightMatrix { numbers, outputs, inputs })
+    }
+
+    fn gate_up(&mut self, prefix: &str) -> Result<WeightMatrix, Error> {
+        let width = self.config.mlp_intermediate;
+        let name = |half: &str| (format!("{prefix}.{half}_proj.weight"), width);
+        self.matrix(&[name("gate"), name("up")], self.config.hidden)
+    }
+
+    /// The matrices of all experts, as they are stored.
+    fn experts(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Numbers, Error> {
+        let shape = [self.config.experts, outputs, inputs];
+        let len = shape.iter().product();
+        let mut numbers = self.numbers(len)?;
+        self.fill(name, &shape, numbers.part(0, len))?;
+        Ok(numbers)
+    }
+
+    fn place(&mut self, values: &[f32]) -> Result<Buffer<f32>, Error> {
+        let mut buffer = self.arena.take(values.len()).map_err(failed(self.device))?;
+        buffer.as_mut().write(values).map_err(failed(self.device))?;
+        Ok(buffer)
+    }
+
+    fn vector(&mut self, name: &str, length: usize) -> Result<Buffer<f32>, Error> {
+        let values = self.source.vector(&format!("{SHARED}{name}"), &[length])?;
+        self.place(&values)
+    }
+
+    fn scalar(&self, name: &str) -> Result<f32, Error> {
+        Ok(self.source.vector(name, &[1])?[0])
+    }
+
+    fn layer(&mut self, index: usize) -> Result<Layer, Error> {
+        let config = self.config;
+        let layer: &LayerConfig = &config.layers[index];
+        let (hidden, head_dim) = (config.hidden, layer.head_dim);
+        let shape = HeadShape { heads: layer.heads, kv_heads: layer.kv_heads, head_dim };
+        let name = |rest: &str| format!("layers.{index}.{rest}");
+
+        let mut parts = vec![
+            (name("self_attn.q_proj.weight"), shape.query_width()),
+            (name("self_attn.k_proj.weight"), shape.kv_width()),
+        ];
+        if !layer.shares_key_as_value {
+            parts.push((name("self_attn.v_proj.weight"), shape.kv_width()));
+        }
+        let root = (hidden as f32).powf(-0.5);
+        let scale = self.source.vector(&format!("{SHARED}{}", name("router.scale")), &[hidden])?;
+        let scale: Vec<f32> = scale.iter().map(|scale| scale * root).collect();
+        let mut norm = |rest: &str| self.vector(&format!("layers.{index}.{rest}.weight"), hidden);
+        Ok(Layer {
+            input_norm: norm("input_layernorm")?,
+            post_attention_norm: norm("post_attention_layernorm")?,
+            pre_feed_forward_norm: norm("pre_feedforward_layernorm")?,
+            pre_feed_forward_norm_2: norm("pre_feedforward_layernorm_2")?,
+            post_feed_forward_norm: norm("post_feedforward_layernorm")?,
+            post_feed_forward_norm_1: norm("post_feedforward_layernorm_1")?,
+            post_feed_forward_norm_2: norm("post_feedforward_layernorm_2")?,
+            shape,
+            window: match layer.kind {
+                LayerKind::Sliding { window } => Some(window),
+                LayerKind::Full => None,
+            },
+            inverse_frequencies: self.place(&layer.inverse_frequencies())?,
+            qkv: self.matrix(&parts, hidden)?,
+            has_values: !layer.shares_key_as_value,
+            query_norm: self.vector(&name("self_attn.q_norm.weight"), head_dim)?,
+            key_norm: self.vector(&name("self_attn.k_norm.weight"), head_dim)?,
+            output: self.matrix(&[(name("self_attn.o_proj.weight"), hidden)], shape.query_width())?,
+            gate_up: self.gate_up(&name("mlp"))?,
+            down: self.matrix(&[(name("mlp.down_proj.weight"), hidden)], config.mlp_intermediate)?,
+            router: self.matrix(&[(name("router.proj.weight"), config.experts)], hidden)?,
+            router_scale: self.place(&scale)?,
+            per_expert_scale: self.vector(&name("router.per_expert_scale"), config.experts)?,
+            expert_gate_up: self.experts(&name("experts.gate_up_proj"), 2 * config.expert_intermediate, hidden)?,
+            expert_down: self.experts(&name("experts.down_proj"), hidden, config.expert_intermediate)?,
+            encoder_scalar: self.scalar(&format!("{ENCODER}{}", name("layer_scalar")))?,
+            decoder_scalar: self.scalar(&format!("{SHARED}{}", name("layer_scalar")))?,
+        })
+    }
+}
