@@ -8,12 +8,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::bail;
-use lacuna_engine::{
-    Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalInfiller, LocalOptions, ModelSource,
-};
+use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalOptions, ModelSource};
 use serde::Serialize;
 
-use super::options::EngineOptions;
+use super::options::{EngineOptions, open_engine};
 use super::terminal_text::in_one_line;
 use crate::syntax::{grammar, parse};
 use machine::Machine;
@@ -84,7 +82,7 @@ pub(crate) fn run(arguments: &DoctorArguments, out: &mut dyn Write) -> anyhow::R
         threads: arguments.engine.threads(),
         ..LocalOptions::default()
     };
-    let open = |options: &LocalOptions| Ok(Box::new(LocalInfiller::open(options)?) as Box<dyn Infiller>);
+    let open = |options: &LocalOptions| Ok(Box::new(open_engine(options)?) as Box<dyn Infiller>);
     let report = examine(&options, arguments.seed, &open);
     if arguments.json {
         serde_json::to_writer(&mut *out, &report).map_err(std::io::Error::from)?;

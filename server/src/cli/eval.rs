@@ -17,12 +17,10 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use lacuna_engine::{
-    Autoregressor, Cancel, Copier, Elastic, Error, InfillRequest, Infiller, LocalInfiller, LocalOptions,
-};
+use lacuna_engine::{Autoregressor, Cancel, Copier, Elastic, Error, InfillRequest, Infiller, LocalOptions};
 use serde::Serialize;
 
-use super::options::EngineOptions;
+use super::options::{EngineOptions, open_engine};
 use crate::postprocess::{self, Options, Processed, Surroundings};
 use crate::renoise;
 use results::Results;
@@ -159,7 +157,7 @@ impl EvalArguments {
         Ok(match self.baseline {
             Some(Baseline::Copy) => Box::new(Copier::new()),
             Some(Baseline::Ar) => Box::new(Autoregressor::open(&options()?)?),
-            None => Box::new(LocalInfiller::open(&options()?)?),
+            None => Box::new(open_engine(&options()?)?),
         })
     }
 

@@ -13,12 +13,11 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use lacuna_engine::{
-    Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalInfiller, LocalOptions,
-    show_canvases,
+    Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalOptions, show_canvases,
 };
 
 use super::document;
-use super::options::EngineOptions;
+use super::options::{EngineOptions, open_engine};
 use super::position::{Position, byte_offset_of, position_of};
 use super::terminal_text::printable;
 use super::watch::{self, Screen};
@@ -124,7 +123,7 @@ pub(crate) fn run(arguments: &FillArguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let engine = &arguments.engine;
-    let infiller = LocalInfiller::open(&LocalOptions {
+    let infiller = open_engine(&LocalOptions {
         model: engine.checked_source()?,
         device: engine.device,
         threads: engine.threads(),

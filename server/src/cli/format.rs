@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use lacuna_engine::{Cancel, LocalInfiller, LocalOptions};
 
-use super::options::EngineOptions;
+use super::options::{EngineOptions, open_engine};
 use super::terminal_text::in_one_line;
 use super::{complain, document};
 use crate::markdown::{self, Formatted};
@@ -75,7 +75,7 @@ impl Engine {
         };
         let engine = match self.opened.take() {
             Some(engine) => engine,
-            None => LocalInfiller::open(options)?,
+            None => open_engine(options)?,
         };
         let formatted = markdown::format(text, Some(&engine), None, &Cancel::new());
         self.opened = Some(engine);

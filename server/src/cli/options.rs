@@ -1,8 +1,10 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use lacuna_engine::{Device, ModelSource};
+use indicatif::{ProgressBar, ProgressStyle};
+use lacuna_engine::{Device, Error, LocalInfiller, LocalOptions, ModelSource};
 
 /// Which model runs where: the options that every subcommand has.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,4 +39,23 @@ impl EngineOptions {
     pub(crate) fn threads(&self) -> Option<usize> {
         self.threads.map(NonZeroUsize::get)
     }
+}
+
+/// While weights go to a card.
+const LOADING: &str = "loading {bar:40} {bytes}/{total_bytes}";
+/// What is loaded within this time needs no progress.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Opens the engine; where that takes long, whoever waits sees how far it has come.
+pub(crate) fn open_engine(options: &LocalOptions) -> Result<LocalInfiller, Error> {
+    let style = ProgressStyle::with_template(LOADING).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(0).with_style(style);
+    let opened = LocalInfiller::open_with(options, &mut |progress| {
+        if bar.elapsed() >= PATIENCE {
+            bar.set_length(progress.total_bytes);
+            bar.set_position(progress.done_bytes);
+        }
+    });
+    bar.finish_and_clear();
+    opened
 }
