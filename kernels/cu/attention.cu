@@ -317,7 +317,6 @@ __device__ __forceinline__ void combine_attention(const combine_attention_parame
         greatest = maximum(greatest, greatest_of[i]);
     }
     greatest = warp_maximum(greatest);
-    float shift = greatest == -infinity() ? 0.0f : greatest;
     float sum = 0.0f;
     float factors[LANE_SPLITS];
     u32 are_there[LANE_SPLITS];
@@ -325,7 +324,8 @@ __device__ __forceinline__ void combine_attention(const combine_attention_parame
     for (u32 i = 0; i < LANE_SPLITS; i++) {
         // A share without visible keys may not have been written.
         bool is_there = !(greatest_of[i] == -infinity() && sum_of[i] == 0.0f);
-        factors[i] = exponential(greatest_of[i] - shift);
+        // Where no score is more than -inf this is no number, as a softmax of such scores is none.
+        factors[i] = exponential(greatest_of[i] - greatest);
         sum = fused(sum_of[i], factors[i], sum);
         are_there[i] = warp_ballot(is_there);
     }
