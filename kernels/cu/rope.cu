@@ -85,11 +85,10 @@ __device__ __forceinline__ void place_heads(const place_heads_parameters& p) {
     auto* cosines = reinterpret_cast<float*>(shared_memory());
     u32 row = blockIdx.x, half = p.head_dim / 2;
     float* sines = cosines + half;
+    // Every row is one of a segment's.
     u32 index = 0;
     while (index + 1 < p.segment_count && row >= p.segments[index].first_row + p.segments[index].rows) index++;
     const Segment segment = p.segments[index];
-    // A row outside of all segments is nobody's.
-    if (row < segment.first_row || row >= segment.first_row + segment.rows) return;
     u32 position = segment.cached_tokens + row - segment.first_row;
     for (u32 i = threadIdx.x; i < half; i += ROPE_THREADS) {
         float angle = float(position) * p.inverse_frequencies[i];
