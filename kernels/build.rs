@@ -222,7 +222,7 @@ fn compile_for_processor(root: &Path, families: &[String]) {
     }
     // Vectors in memory are aligned on a card, or the program ends: the emulator reports it.
     build.flag_if_supported("-fsanitize=alignment");
-    build.file(root.join("emulator/emulator.cpp"));
+    build.file(root.join("emulator/fibers.cpp")).file(root.join("emulator/launch.cpp"));
     build.flag("-x").flag("c++");
     build.file(root.join("emulator/faults.cu"));
     for family in families {

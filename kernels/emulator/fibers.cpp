@@ -1,12 +1,8 @@
-#include "emulator.h"
+#include "block.h"
 
-#include <atomic>
-#include <condition_variable>
 #include <cstdio>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #if !(defined(__x86_64__) && defined(__ELF__))
@@ -17,8 +13,6 @@ namespace emulator {
 namespace {
 
 constexpr size_t STACK_BYTES = 64 * 1024;
-constexpr size_t SHARED_BYTES_MAX = 256 * 1024;
-constexpr unsigned THREADS_MAX = 1024;
 // Shared memory and stacks end in bytes that nobody may change.
 constexpr size_t GUARD_BYTES = 256;
 constexpr unsigned char GUARD = 0xA5;
@@ -121,8 +115,7 @@ struct Block {
     std::unique_ptr<unsigned char[]> stacks;
     std::unique_ptr<unsigned char[]> shared_memory;
     Place scheduler;
-    void (*kernel)(const void*);
-    const void* parameters;
+    const Launch* launch;
     unsigned running;
     bool failed;
     std::string message;
@@ -147,7 +140,7 @@ void wait_as(State state, unsigned line) {
 }
 
 void fiber_entry() {
-    block->kernel(block->parameters);
+    block->launch->kernel(block->launch->parameters);
     wait_as(State::finished, 0);
 }
 
@@ -218,33 +211,6 @@ bool is_guard(const unsigned char* bytes, size_t count) {
     return true;
 }
 
-void run_block(Index at, Index grid, Index size, size_t shared_bytes, bool reversed) {
-    unsigned threads = size.x * size.y * size.z;
-    unsigned char* shared = block->shared();
-    memset(shared, POISON, shared_bytes);
-    memset(shared + shared_bytes, GUARD, GUARD_BYTES);
-    for (unsigned i = 0; i < threads; i++) {
-        Fiber& fiber = block->fibers[i];
-        Index thread = {i % size.x, i / size.x % size.y, i / size.x / size.y};
-        fiber.thread = {thread, at, size, grid, shared};
-        fiber.state = State::runnable;
-        fiber.copies.clear();
-        fiber.groups = 0;
-        memset(block->stack(i), GUARD, GUARD_BYTES);
-        fiber.place.begin(block->stack(i), fiber_entry);
-    }
-    for (unsigned warp = 0; warp < threads / WARP_LANES; warp++) block->meetings[warp].arrived = 0;
-    block->running = 0;
-    run_threads(threads, reversed);
-    if (!is_guard(shared + shared_bytes, GUARD_BYTES)) fail("a block writes behind its shared memory", 0);
-    for (unsigned i = 0; i < threads; i++) {
-        if (!is_guard(block->stack(i), GUARD_BYTES)) {
-            block->running = i;
-            fail("a thread's local variables do not fit the emulator's stack", 0);
-        }
-    }
-}
-
 void copy(const Copy& copy) {
     auto* shared = static_cast<unsigned char*>(copy.shared);
     memcpy(shared, copy.global, copy.valid_bytes);
@@ -307,25 +273,7 @@ void wait_for_copies(unsigned groups_left) {
     fiber.copies.resize(kept);
 }
 
-namespace {
-
-// What one launch asks for, and how far it has come.
-struct Launch {
-    void (*kernel)(const void*);
-    const void* parameters;
-    Index grid;
-    Index size;
-    size_t shared_bytes;
-    bool reversed;
-    size_t blocks;
-    std::atomic<size_t> next{0};
-    std::atomic<bool> failed{false};
-    std::mutex mutex;
-    std::string message;
-};
-
-// Runs blocks of the launch until none is left, in this operating system thread.
-void work(Launch& launch) {
+std::string run_block(const Launch& launch, Index at) {
     thread_local std::unique_ptr<Block> own;
     if (!own) {
         own = std::make_unique<Block>();
@@ -334,101 +282,35 @@ void work(Launch& launch) {
         own->shared_memory.reset(new unsigned char[SHARED_BYTES_MAX + GUARD_BYTES + 1024]);
     }
     block = own.get();
-    block->kernel = launch.kernel;
-    block->parameters = launch.parameters;
+    block->launch = &launch;
     block->failed = false;
-    while (!launch.failed) {
-        size_t i = launch.next++;
-        if (i >= launch.blocks) return;
-        size_t index = launch.reversed ? launch.blocks - 1 - i : i;
-        const Index& grid = launch.grid;
-        Index at = {unsigned(index % grid.x), unsigned(index / grid.x % grid.y), unsigned(index / grid.x / grid.y)};
-        run_block(at, grid, launch.size, launch.shared_bytes, launch.reversed);
-        if (block->failed) {
-            std::lock_guard<std::mutex> lock(launch.mutex);
-            launch.message = block->message;
-            launch.failed = true;
+    block->message.clear();
+    const Index& size = launch.size;
+    unsigned threads = size.x * size.y * size.z;
+    unsigned char* shared = block->shared();
+    memset(shared, POISON, launch.shared_bytes);
+    memset(shared + launch.shared_bytes, GUARD, GUARD_BYTES);
+    for (unsigned i = 0; i < threads; i++) {
+        Fiber& fiber = block->fibers[i];
+        Index thread = {i % size.x, i / size.x % size.y, i / size.x / size.y};
+        fiber.thread = {thread, at, size, launch.grid, shared};
+        fiber.state = State::runnable;
+        fiber.copies.clear();
+        fiber.groups = 0;
+        memset(block->stack(i), GUARD, GUARD_BYTES);
+        fiber.place.begin(block->stack(i), fiber_entry);
+    }
+    for (unsigned warp = 0; warp < threads / WARP_LANES; warp++) block->meetings[warp].arrived = 0;
+    block->running = 0;
+    run_threads(threads, launch.reversed);
+    if (!is_guard(shared + launch.shared_bytes, GUARD_BYTES)) fail("a block writes behind its shared memory", 0);
+    for (unsigned i = 0; i < threads; i++) {
+        if (!is_guard(block->stack(i), GUARD_BYTES)) {
+            block->running = i;
+            fail("a thread's local variables do not fit the emulator's stack", 0);
         }
     }
-}
-
-// Threads that help with the blocks of one launch at a time. They live as long as the process.
-class Helpers {
-public:
-    // Works on the launch with so many helpers beside the caller's thread; alone where the helpers are at another launch.
-    void work_on(Launch& launch, size_t count) {
-        std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-        if (!turn.owns_lock() || count == 0) return work(launch);
-        {
-            std::lock_guard<std::mutex> lock(mutex_);
-            while (threads_ < count) {
-                std::thread([this, index = threads_] { help(index); }).detach();
-                threads_++;
-            }
-            launch_ = &launch;
-            wanted_ = count;
-            working_ = count;
-            round_++;
-        }
-        begun_.notify_all();
-        work(launch);
-        std::unique_lock<std::mutex> lock(mutex_);
-        ended_.wait(lock, [this] { return working_ == 0; });
-    }
-
-private:
-    void help(size_t index) {
-        std::unique_lock<std::mutex> lock(mutex_);
-        // The round that is about to begin is this thread's first.
-        for (size_t seen = round_ - (launch_ != nullptr && index < wanted_ ? 1 : 0);;) {
-            begun_.wait(lock, [&] { return round_ != seen; });
-            seen = round_;
-            if (index >= wanted_) continue;
-            Launch& launch = *launch_;
-            lock.unlock();
-            work(launch);
-            lock.lock();
-            working_--;
-            if (working_ == 0) ended_.notify_one();
-        }
-    }
-
-    std::mutex turn_;
-    std::mutex mutex_;
-    std::condition_variable begun_;
-    std::condition_variable ended_;
-    size_t threads_ = 0;
-    Launch* launch_ = nullptr;
-    size_t wanted_ = 0;
-    size_t working_ = 0;
-    size_t round_ = 0;
-};
-
-}  // namespace
-
-const char* run(void (*kernel)(const void*), const void* parameters, const unsigned* grid, const unsigned* size,
-                size_t shared_bytes, int reversed, unsigned threads) {
-    // Never destroyed, as its threads wait on it until the process ends.
-    static Helpers* helpers = new Helpers;
-    thread_local std::string message;
-    unsigned block_threads = size[0] * size[1] * size[2];
-    if (block_threads == 0 || block_threads > THREADS_MAX || block_threads % WARP_LANES != 0) {
-        return "a block is not whole warps of at most 1024 threads";
-    }
-    if (shared_bytes > SHARED_BYTES_MAX) return "a block asks for more shared memory than the emulator has";
-    Launch launch;
-    launch.kernel = kernel;
-    launch.parameters = parameters;
-    launch.grid = {grid[0], grid[1], grid[2]};
-    launch.size = {size[0], size[1], size[2]};
-    launch.shared_bytes = shared_bytes;
-    launch.reversed = reversed != 0;
-    launch.blocks = size_t(grid[0]) * grid[1] * grid[2];
-    size_t workers = threads < launch.blocks ? threads : launch.blocks;
-    helpers->work_on(launch, workers > 1 ? workers - 1 : 0);
-    if (!launch.failed) return nullptr;
-    message = launch.message;
-    return message.c_str();
+    return block->message;
 }
 
 }  // namespace emulator
