@@ -47,7 +47,9 @@ fn what_is_written_has_the_form_of_what_the_reference_wrote() {
                 assert_eq!(written.dtype(), tensor.dtype(), "{name} of {}", input.display());
             }
             let name = if denoise { "entropy" } else { "logits" };
-            let distance = relative_distance(&floats(&got, name), &floats(&expected, name));
+            let (got, expected) = (floats(&got, name), floats(&expected, name));
+            // A run in which everything is pinned takes no step.
+            let distance = if expected.is_empty() { 0.0 } else { relative_distance(&got, &expected) };
             assert!(distance < TOLERANCE, "{distance:.2e} {}", input.display());
         }
     }

@@ -168,7 +168,7 @@ fn run_growing(
         CanvasJob {
             canvas,
             holes: holes(rows),
-            limits: Vec::new(),
+            limits: holes(rows).iter().map(|hole| hole.len() + GROWTH).collect(),
             prompt: 0,
             seed,
             candidate,
