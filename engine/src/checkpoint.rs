@@ -33,6 +33,7 @@ pub(crate) use layers::{LayerConfig, LayerKind};
 pub(crate) use object::{one_line, show};
 pub(crate) use tensors::{Dtype, TensorView, WeightData};
 
+use object::Object;
 use store::TensorStore;
 
 use crate::Error;
@@ -41,6 +42,8 @@ use crate::tokenizer::Tokenizer;
 const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
 const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// Stands for the folder of a checkpoint inside the program, in messages.
 const EMBEDDED: &str = "embedded model";
@@ -121,6 +124,21 @@ impl Checkpoint {
     /// The format that a tensor is stored in.
     pub(crate) fn stored_dtype(&self, name: &str) -> Option<Dtype> {
         self.tensors.dtype(name)
+    }
+
+    /// Whether the folder has a template for messages, in a file of its own or beside the tokenizer. What it says is not
+    /// looked at.
+    pub(crate) fn has_chat_template(&self) -> Result<bool, Error> {
+        if self.tokenizer.is_some() {
+            return Ok(false);
+        }
+        if self.path.join(CHAT_TEMPLATE).is_file() {
+            return Ok(true);
+        }
+        let path = self.path.join(TOKENIZER_CONFIG);
+        let Some(text) = files::read_text(&path)? else { return Ok(false) };
+        let template = Object::parse(&path, &text)?.take("chat_template");
+        Ok(template.is_some_and(|template| !template.is_null()))
     }
 
     /// Reads the tokenizer, which a checkpoint needs only where text is to be filled.

@@ -243,6 +243,15 @@ pub enum Device {
     Auto,
 }
 
+/// How text becomes a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromptForm {
+    /// The text itself: as the checkpoint has learned to fill holes in it, or as plain as it is.
+    Raw,
+    /// A message that asks for what is missing, for a checkpoint that has learned to answer messages.
+    Chat,
+}
+
 impl FromStr for Device {
     type Err = Error;
 

@@ -31,7 +31,7 @@ pub use cancel::Cancel;
 pub use error::Error;
 pub use infiller::{
     Candidate, Choice, Description, Device, Elastic, Extent, Hole, Infill, InfillRequest, Infiller, Language,
-    LengthUse, ModelSource, Piece, PromptUse, Step, Timings,
+    LengthUse, ModelSource, Piece, PromptForm, PromptUse, Step, Timings,
 };
 pub use local::{
     Autoregressor, LoadProgress, LocalInfiller, LocalOptions, ShownCanvas, ShownRows, ShownToken, cuda_devices,

@@ -19,11 +19,12 @@ use crate::canvas::TokenSet;
 use crate::checkpoint::{Checkpoint, ModelConfig, Noise};
 use crate::denoiser::{NoiseKind, SeededNoise};
 use crate::infiller::check::check;
-use crate::prompt::{self, Budget, Markers};
+use crate::prompt::{self, Budget, Chat, Form, Markers};
 use crate::sampler::Schedule;
 use crate::tokenizer::Tokenizer;
 use crate::{
-    Cancel, Description, Device, Elastic, Error, Infill, InfillRequest, Infiller, LengthUse, ModelSource, Step,
+    Cancel, Description, Device, Elastic, Error, Infill, InfillRequest, Infiller, LengthUse, ModelSource, PromptForm,
+    Step,
 };
 
 pub use autoregress::Autoregressor;
@@ -37,6 +38,8 @@ pub use show::{ShownCanvas, ShownRows, ShownToken, show_canvases};
 const EMBEDDED_NAME: &str = "nano (embedded)";
 /// Prompt tokens that layout 1 was trained with at most.
 const PROMPT_TOKENS: usize = 1024;
+/// Prompt tokens of any other form at most; more of a document would take long to read.
+const UNTRAINED_PROMPT_TOKENS: usize = 4096;
 /// Prompt tokens for choices at most. What decides them stands near, and a document may need many prompts.
 const CHOICE_PROMPT_TOKENS: usize = 384;
 
@@ -51,12 +54,15 @@ pub struct LocalOptions {
     pub threads: Option<usize>,
     /// How holes find their length; as suits the checkpoint where it is `None`.
     pub elastic: Option<Elastic>,
+    /// How text becomes a prompt; as suits the checkpoint where it is `None`: as a message if it has a template for
+    /// messages and no layout that it has learned.
+    pub prompt: Option<PromptForm>,
 }
 
 impl Default for LocalOptions {
     /// The embedded model, wherever it runs best.
     fn default() -> Self {
-        Self { model: ModelSource::Embedded, device: Device::Auto, threads: None, elastic: None }
+        Self { model: ModelSource::Embedded, device: Device::Auto, threads: None, elastic: None, prompt: None }
     }
 }
 
@@ -102,22 +108,20 @@ fn open_engine<W: OnEngine>(
 ) -> Result<W::Output, Error> {
     struct Opening<'a, W> {
         checkpoint: &'a Checkpoint,
-        model: String,
-        elastic: Option<Elastic>,
+        options: &'a LocalOptions,
         work: W,
     }
     impl<W: OnEngine> OnBackend for Opening<'_, W> {
         type Output = W::Output;
 
         fn run<B: Backend + 'static>(self, backend: B, device: String) -> Result<W::Output, Error> {
-            Engine::new(self.checkpoint, backend, self.model, device, self.elastic).map(|engine| self.work.run(engine))
+            Engine::new(self.checkpoint, backend, device, self.options).map(|engine| self.work.run(engine))
         }
     }
     let checkpoint = open_checkpoint(&options.model)?;
-    let model = name_of(&options.model);
-    let LocalOptions { device, threads, elastic, .. } = *options;
+    let LocalOptions { device, threads, .. } = *options;
     let placement = Placement { device, threads, precision: Precision::Stored, progress };
-    on_backend(&checkpoint, placement, Opening { checkpoint: &checkpoint, model, elastic, work })
+    on_backend(&checkpoint, placement, Opening { checkpoint: &checkpoint, options, work })
 }
 
 impl Infiller for LocalInfiller {
@@ -162,7 +166,7 @@ struct Engine<B: Backend> {
     layers: usize,
     description: Description,
     tokenizer: Tokenizer,
-    markers: Markers,
+    form: Form,
     /// The token that says that a row holds no text, if the model is to use it.
     delete: Option<u32>,
     elastic: Elastic,
@@ -189,25 +193,21 @@ struct State<B: Backend> {
 }
 
 impl<B: Backend> Engine<B> {
-    fn new(
-        checkpoint: &Checkpoint,
-        backend: B,
-        model: String,
-        device: String,
-        elastic: Option<Elastic>,
-    ) -> Result<Self, Error> {
+    fn new(checkpoint: &Checkpoint, backend: B, device: String, options: &LocalOptions) -> Result<Self, Error> {
         let config = &checkpoint.config;
+        let model = name_of(&options.model);
         let cannot_fill = |reason: String| Error::unsupported(model.as_ref(), reason);
         let known_delete = config.lacuna.delete_token_id;
         let suits =
             Elastic { delete: known_delete.is_some(), lengths: known_delete.is_none(), growth: known_delete.is_some() };
-        let elastic = elastic.unwrap_or(suits);
+        let elastic = options.elastic.unwrap_or(suits);
         if elastic.delete && known_delete.is_none() {
             return Err(cannot_fill("the checkpoint knows no delete token (lacuna.delete_token_id)".to_owned()));
         }
         let delete = known_delete.filter(|_| elastic.delete);
         let tokenizer = checkpoint.tokenizer()?;
-        let markers = markers_of(checkpoint, &tokenizer, &model)?;
+        let form = form_of(checkpoint, &tokenizer, options)?;
+        let budget = free_budget(config, &form);
         let vocabulary = config.vocab_size;
         let is_text =
             |id: u32| Some(id) == delete || (!tokenizer.is_special(id) && !tokenizer.token_bytes(id).is_empty());
@@ -222,17 +222,17 @@ impl<B: Backend> Engine<B> {
                 model,
                 device,
                 parameters: checkpoint.parameters(),
-                context_tokens: PROMPT_TOKENS.min(config.max_positions),
+                context_tokens: budget.prompt_tokens,
             },
-            markers,
+            form,
             delete,
             elastic,
             prior_odds: config.lacuna.context_prior,
             length_bonus: config.lacuna.length_bonus,
-            budget: free_budget(config),
+            budget,
             // Nobody types between two rounds, so nothing is gained by dropping text in large blocks.
             choice_budget: Budget {
-                prompt_tokens: CHOICE_PROMPT_TOKENS.min(config.max_positions),
+                prompt_tokens: CHOICE_PROMPT_TOKENS.min(budget.prompt_tokens),
                 canvas_rows: config.canvas_length,
                 drop_bytes: 128,
                 drop_tokens: 1,
@@ -288,27 +288,38 @@ impl<B: Backend> Infiller for Engine<B> {
     }
 }
 
-/// How the checkpoint wants text laid out; `model` is its name in messages.
-fn markers_of(checkpoint: &Checkpoint, tokenizer: &Tokenizer, model: &str) -> Result<Markers, Error> {
-    let cannot_fill = |reason: String| Error::unsupported(model.as_ref(), reason);
-    if checkpoint.config.lacuna.layout_version != Some(prompt::LAYOUT_VERSION) {
-        return Err(cannot_fill(
-            "the checkpoint's config.json names no layout that it was trained to fill holes in (lacuna.layout_version)"
-                .to_owned(),
-        ));
+/// How text becomes a prompt for this checkpoint.
+fn form_of(checkpoint: &Checkpoint, tokenizer: &Tokenizer, options: &LocalOptions) -> Result<Form, Error> {
+    let missing = |what: &str, token: &str| {
+        let reason = format!("{what} needs the token {token}, which tokenizer.json lacks");
+        Error::unsupported(name_of(&options.model).as_ref(), reason)
+    };
+    let is_trained = checkpoint.config.lacuna.layout_version == Some(prompt::LAYOUT_VERSION);
+    let wants_message = match options.prompt {
+        Some(form) => form == PromptForm::Chat,
+        None => !is_trained && checkpoint.has_chat_template()?,
+    };
+    if is_trained && !wants_message {
+        return Markers::find(tokenizer).map(Form::Trained).map_err(|token| missing("layout 1", token));
     }
-    Markers::find(tokenizer)
-        .map_err(|missing| cannot_fill(format!("layout 1 needs the token {missing}, which tokenizer.json lacks")))
+    let bos = tokenizer.special("<bos>").or(checkpoint.config.bos_token_id);
+    let bos = bos.ok_or_else(|| missing("a prompt", "<bos>"))?;
+    if wants_message {
+        let way_out = "a prompt that is a message (another one is a raw prompt)";
+        return Chat::find(tokenizer, bos).map(Form::Chat).map_err(|token| missing(way_out, token));
+    }
+    Ok(Form::Plain { bos })
 }
 
 /// What a layout of free holes may hold.
-fn free_budget(config: &ModelConfig) -> Budget {
-    Budget {
-        prompt_tokens: PROMPT_TOKENS.min(config.max_positions),
-        canvas_rows: config.canvas_length,
-        drop_bytes: 1024,
-        drop_tokens: 256,
-    }
+fn free_budget(config: &ModelConfig, form: &Form) -> Budget {
+    let prompt_tokens = match form {
+        Form::Trained(_) => PROMPT_TOKENS.min(config.max_positions),
+        Form::Plain { .. } | Form::Chat(_) => {
+            UNTRAINED_PROMPT_TOKENS.min(config.max_positions.saturating_sub(config.canvas_length))
+        }
+    };
+    Budget { prompt_tokens, canvas_rows: config.canvas_length, drop_bytes: 1024, drop_tokens: 256 }
 }
 
 impl<B: Backend> State<B> {

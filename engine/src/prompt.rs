@@ -1,8 +1,13 @@
-//! Layout 1: which text goes where, as token ids. `fixtures/nano/LAYOUT.md` is its description.
+//! Layout 1: which text goes where, as token ids. `fixtures/nano/LAYOUT.md` is its description. A checkpoint that was not
+//! trained with it gets the same canvas over a prompt of another form.
 //!
 //! Every boundary depends on the text before it alone, by a rule that moves in steps: far text is dropped in large
 //! blocks counted from the document's beginning, and the canvas's edge waits until several tokens of whole lines
 //! have gathered. So typing a character changes the prompt rarely, and then by appending to it.
+
+mod form;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,6 +16,9 @@ use crate::Error;
 use crate::canvas::Row;
 use crate::infiller::{Extent, Language};
 use crate::tokenizer::Tokenizer;
+
+use form::Shown;
+pub(crate) use form::{Chat, Form};
 
 /// The layout that this module makes.
 pub(crate) const LAYOUT_VERSION: u32 = 1;
@@ -179,12 +187,12 @@ impl LineEnd {
 pub(crate) fn lay_out(
     passage: &Passage<'_>,
     tokenizer: &Tokenizer,
-    markers: &Markers,
+    form: &Form,
     budget: Budget,
 ) -> Result<Layout, Error> {
     let mut count = holes_with_room(passage, tokenizer, budget);
     loop {
-        let layout = lay_out_all(&Passage { holes: &passage.holes[..count], ..*passage }, tokenizer, markers, budget);
+        let layout = lay_out_all(&Passage { holes: &passage.holes[..count], ..*passage }, tokenizer, form, budget);
         if layout.canvas.len() <= budget.canvas_rows {
             return Ok(layout);
         }
@@ -221,63 +229,49 @@ fn holes_with_room(passage: &Passage<'_>, tokenizer: &Tokenizer, budget: Budget)
     holes.len()
 }
 
-fn lay_out_all(passage: &Passage<'_>, tokenizer: &Tokenizer, markers: &Markers, budget: Budget) -> Layout {
-    let Passage { text, language, holes } = *passage;
+fn lay_out_all(passage: &Passage<'_>, tokenizer: &Tokenizer, form: &Form, budget: Budget) -> Layout {
+    let Passage { text, holes, .. } = *passage;
     let first = &holes[0].byte_range;
     let last = &holes[holes.len() - 1].byte_range;
 
     let suffix = Suffix::new(&text[last.end..], tokenizer);
-    let far_suffix_tokens = suffix.far.len();
-    let far_budget = budget.prompt_tokens.saturating_sub(far_suffix_tokens + PROMPT_SPECIAL_TOKENS);
-    let (far_prefix, near_prefix) = split_prefix(&text[..first.start], tokenizer, far_budget, budget);
-
-    let mut prompt = Vec::with_capacity(far_prefix.len() + far_suffix_tokens + PROMPT_SPECIAL_TOKENS);
-    prompt.extend([markers.bos, markers.language(language), markers.suffix]);
-    prompt.extend_from_slice(&suffix.far);
-    if suffix.reaches_the_end {
-        prompt.push(markers.eos);
-    }
-    prompt.push(markers.prefix);
-    prompt.extend_from_slice(&far_prefix);
+    let between: Vec<Vec<u32>> = holes
+        .windows(2)
+        .map(|pair| tokenizer.encode(&normalise(&text[pair[0].byte_range.end..pair[1].byte_range.start])))
+        .collect();
+    let shown = Shown { passage, far_prefix: &[], near_prefix: &[], between: &between, suffix: &suffix };
+    let room = form.room(&shown, tokenizer, budget);
+    let (far_prefix, near_prefix) = split_prefix(&text[..first.start], tokenizer, room, budget);
+    let prompt = form.prompt(&Shown { far_prefix: &far_prefix, near_prefix: &near_prefix, ..shown }, tokenizer);
 
     let mut canvas: Vec<Row> = near_prefix.into_iter().map(Row::Pinned).collect();
     let mut hole_rows = Vec::with_capacity(holes.len());
-    let mut end_of_previous = first.start;
-    for hole in holes {
-        let between = normalise(&text[end_of_previous..hole.byte_range.start]);
-        canvas.extend(tokenizer.encode(&between).into_iter().map(Row::Pinned));
+    for (index, hole) in holes.iter().enumerate() {
+        if let Some(before) = index.checked_sub(1).and_then(|previous| between.get(previous)) {
+            canvas.extend(before.iter().copied().map(Row::Pinned));
+        }
         hole_rows.push(canvas.len()..canvas.len() + hole.rows);
         canvas.extend(std::iter::repeat_n(Row::Hole { allowed: Some(hole.set) }, hole.rows));
-        end_of_previous = hole.byte_range.end;
     }
-    canvas.extend(suffix.near.into_iter().map(Row::Pinned));
+    canvas.extend(suffix.near.iter().copied().map(Row::Pinned));
     Layout { prompt, canvas, holes: hole_rows }
 }
 
 /// A prompt that ends at the passage's first hole, with nothing left for a canvas: what the encoder was trained to go
 /// on from.
-pub(crate) fn reading_order(
-    passage: &Passage<'_>,
-    tokenizer: &Tokenizer,
-    markers: &Markers,
-    budget: Budget,
-) -> Vec<u32> {
-    let Passage { text, language, holes } = *passage;
+pub(crate) fn reading_order(passage: &Passage<'_>, tokenizer: &Tokenizer, form: &Form, budget: Budget) -> Vec<u32> {
+    let Passage { text, holes, .. } = *passage;
     let hole = &holes[0].byte_range;
     let Suffix { near, far, mut reaches_the_end } = Suffix::new(&text[hole.end..], tokenizer);
-    let mut suffix = [near, far].concat();
-    reaches_the_end &= suffix.len() <= FAR_SUFFIX_MAX_TOKENS;
-    suffix.truncate(FAR_SUFFIX_MAX_TOKENS);
-    let room = budget.prompt_tokens.saturating_sub(suffix.len() + PROMPT_SPECIAL_TOKENS);
+    let mut far = [near, far].concat();
+    reaches_the_end &= far.len() <= FAR_SUFFIX_MAX_TOKENS;
+    far.truncate(FAR_SUFFIX_MAX_TOKENS);
+    let suffix = Suffix { near: Vec::new(), far, reaches_the_end };
+    let shown = Shown { passage, far_prefix: &[], near_prefix: &[], between: &[], suffix: &suffix };
+    let room = form.room(&shown, tokenizer, budget);
     let (far_prefix, near_prefix) = split_prefix(&text[..hole.start], tokenizer, room, budget);
-    let prefix = [far_prefix, near_prefix].concat();
-
-    let mut prompt = vec![markers.bos, markers.language(language), markers.suffix];
-    prompt.extend(suffix);
-    prompt.extend(reaches_the_end.then_some(markers.eos));
-    prompt.push(markers.prefix);
-    prompt.extend_from_slice(&prefix[prefix.len().saturating_sub(room)..]);
-    prompt
+    let shown = Shown { far_prefix: &far_prefix, near_prefix: &near_prefix, ..shown };
+    form.prompt_up_to_hole(&shown, room, tokenizer)
 }
 
 /// `text` with its lines ending in line feeds.

@@ -26,6 +26,8 @@ pub(crate) struct Tokenizer {
     starts: Vec<usize>,
     special: HashMap<String, u32>,
     is_special: Vec<bool>,
+    /// Whether the vocabulary spells a blank as `▁`, so that a `▁` of a text itself can only be said in bytes.
+    marks_blanks: bool,
     /// The token of each single byte that occurs in UTF-8.
     bytes: Vec<Option<u32>>,
 }
@@ -33,6 +35,9 @@ pub(crate) struct Tokenizer {
 /// Something of everything that is easily lost: blanks at the ends and in runs, line ends, capitals, characters
 /// with other forms, and ones of up to four bytes, some of them unlikely to have a token of their own.
 const SAMPLE: &str = "  fn A(b: &str) -> C {\n\t\td += 1;  // é e\u{301} ﬁ 字 😀 \u{e000}\u{200b}\r\n    }\n\n\n end ";
+
+/// What stands for a blank in vocabularies that do not spell it as it is.
+const BLANK_MARK: &str = "▁";
 
 impl Tokenizer {
     /// Reads a `tokenizer.json` for a model with so many tokens; `path` is for messages.
@@ -77,7 +82,8 @@ impl Tokenizer {
             starts.push(text.len());
         }
         let bytes = (0..=u8::MAX).map(|byte| inner.token_to_id(&spelling.byte_token(byte))).collect();
-        let tokenizer = Self { inner, text, starts, special, is_special, bytes };
+        let marks_blanks = matches!(spelling, Spelling::ByteFallback);
+        let tokenizer = Self { inner, text, starts, special, is_special, marks_blanks, bytes };
         tokenizer.check_lossless()?;
         Ok(tokenizer)
     }
@@ -92,14 +98,42 @@ impl Tokenizer {
                 return refuse(format!("a tokenizer without a token for the byte {byte:#04x}"));
             }
         }
-        if self.decode(&self.encode(SAMPLE)) != SAMPLE {
+        if !self.spells(&self.encode_pieces(SAMPLE), SAMPLE) {
             return refuse("a tokenizer that does not give text back unchanged".to_owned());
         }
         Ok(())
     }
 
-    /// The ids of a text, without any special token among them.
+    /// The ids of a text, without any special token among them. Nothing is added before it or behind it, so a text may be
+    /// cut anywhere, and its parts put together again.
     pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
+        let ids = self.encode_pieces(text);
+        // A text that the file's rules would change after all is said byte by byte.
+        if self.spells(&ids, text) { ids } else { self.byte_ids(text.as_bytes()).collect() }
+    }
+
+    /// Whether the tokens stand for exactly this text.
+    fn spells(&self, ids: &[u32], text: &str) -> bool {
+        let mut rest = text.as_bytes();
+        ids.iter().all(|id| rest.strip_prefix(self.token_bytes(*id)).map(|after| rest = after).is_some())
+            && rest.is_empty()
+    }
+
+    fn encode_pieces(&self, text: &str) -> Vec<u32> {
+        if !self.marks_blanks || !text.contains(BLANK_MARK) {
+            return self.encode_piece(text);
+        }
+        let mut ids = Vec::new();
+        for (index, piece) in text.split(BLANK_MARK).enumerate() {
+            if index > 0 {
+                ids.extend(self.byte_ids(BLANK_MARK.as_bytes()));
+            }
+            ids.extend(self.encode_piece(piece));
+        }
+        ids
+    }
+
+    fn encode_piece(&self, text: &str) -> Vec<u32> {
         if text.is_empty() {
             return Vec::new();
         }
@@ -139,6 +173,36 @@ impl Tokenizer {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
         }
+    }
+
+    /// The text of each token in its place. A character that is spread over several tokens is in the piece of the first
+    /// of them, and what is not UTF-8 is shown as replacement characters.
+    pub(crate) fn pieces(&self, ids: &[u32]) -> Vec<String> {
+        let mut pieces = vec![String::new(); ids.len()];
+        // A character that is not complete yet, and where it begins.
+        let (mut begun, mut first) = (Vec::new(), 0);
+        for (index, id) in ids.iter().enumerate() {
+            for &byte in self.token_bytes(*id) {
+                if !begun.is_empty() && byte & 0xc0 != 0x80 {
+                    pieces[first].push(char::REPLACEMENT_CHARACTER);
+                    begun.clear();
+                }
+                if begun.is_empty() {
+                    first = index;
+                }
+                begun.push(byte);
+                match std::str::from_utf8(&begun) {
+                    Ok(character) => pieces[first].push_str(character),
+                    Err(error) if error.error_len().is_none() => continue,
+                    Err(_) => pieces[first].push(char::REPLACEMENT_CHARACTER),
+                }
+                begun.clear();
+            }
+        }
+        if !begun.is_empty() {
+            pieces[first].push(char::REPLACEMENT_CHARACTER);
+        }
+        pieces
     }
 
     /// The special token that is spelled so.

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language, LengthUse, Step, Timings};
+use lacuna_engine::{
+    Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, LengthUse, Step, Timings,
+};
 
 use crate::postprocess::{Change, Processed, Surroundings};
 use crate::syntax::Placeholder;
@@ -41,8 +43,11 @@ pub(crate) struct Asked<'a> {
     pub(crate) seed: u64,
     pub(crate) candidates: usize,
     /// Makes a fill fit what stands around its hole.
-    pub(crate) fit: &'a dyn Fn(&str, &OpenHole, &Surroundings<'_>) -> Processed,
+    pub(crate) fit: &'a Fit<'a>,
 }
+
+/// Makes a candidate for one of the holes fit, which is the request's only one there.
+pub(crate) type Fit<'a> = dyn Fn(Candidate, &OpenHole, &InfillRequest) -> Result<(Candidate, Processed), Error> + 'a;
 
 /// What became of a text.
 #[derive(Debug, Default)]
@@ -93,16 +98,15 @@ pub(crate) fn fill_holes(
             read_to = hole.byte_range.end;
             let before_lead = filled.text.len();
             filled.text.push_str(&hole.lead);
-            let around = Surroundings {
-                before: &filled.text,
-                after: &request.text[request.holes[index].byte_range.end..],
-                extent: hole.extent,
+            let alone = InfillRequest {
+                text: [&filled.text, &request.text[request.holes[index].byte_range.end..]].concat(),
                 language,
+                holes: vec![Hole::new(filled.text.len()..filled.text.len(), hole.extent)],
+                seed,
+                candidates: 1,
             };
-            let fills = infill.candidates.iter().filter_map(|candidate| {
-                Some((candidate.fills.get(index)?.as_str(), candidate.confidences.get(index).copied()?))
-            });
-            let outcome = first_that_fits(fills, |fill| (asked.fit)(fill, hole, &around));
+            let candidates = infill.candidates.iter().filter_map(|candidate| of_hole(candidate, index));
+            let outcome = first_that_fits(candidates, |candidate| (asked.fit)(candidate, hole, &alone))?;
             match &outcome.fill {
                 Some(fill) => filled.text.push_str(fill),
                 None => {
@@ -148,16 +152,43 @@ pub(crate) fn with_leads(holes: &Holes<'_>, together: &[OpenHole], done: &str, r
     (text, open)
 }
 
-fn first_that_fits<'a>(fills: impl Iterator<Item = (&'a str, f32)>, fit: impl Fn(&str) -> Processed) -> Outcome {
+/// What a candidate has for one of its holes.
+fn of_hole(candidate: &Candidate, index: usize) -> Option<Candidate> {
+    let confidence = *candidate.confidences.get(index)?;
+    Some(Candidate {
+        fills: vec![candidate.fills.get(index)?.clone()],
+        choices: vec![None],
+        confidence,
+        confidences: vec![confidence],
+        tokens: candidate.tokens,
+        steps: candidate.steps,
+    })
+}
+
+fn first_that_fits(
+    candidates: impl Iterator<Item = Candidate>,
+    fit: impl Fn(Candidate) -> Result<(Candidate, Processed), Error>,
+) -> Result<Outcome, Error> {
     let mut refused = None;
-    for (fill, confidence) in fills {
-        let Processed { text, changes, rejected } = fit(fill);
+    for candidate in candidates {
+        let (Candidate { confidence, .. }, Processed { text, changes, rejected }) = fit(candidate)?;
         let fill = rejected.is_none().then_some(text);
         let outcome = Outcome { fill, rejected, confidence, changes };
         if outcome.fill.is_some() {
-            return outcome;
+            return Ok(outcome);
         }
         refused.get_or_insert(outcome);
     }
-    refused.unwrap_or_default()
+    Ok(refused.unwrap_or_default())
+}
+
+/// What stands around the only hole of a request.
+pub(crate) fn around(request: &InfillRequest) -> Surroundings<'_> {
+    let Hole { byte_range, extent, .. } = &request.holes[0];
+    Surroundings {
+        before: &request.text[..byte_range.start],
+        after: &request.text[byte_range.end..],
+        extent: *extent,
+        language: request.language,
+    }
 }

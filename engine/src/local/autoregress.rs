@@ -75,7 +75,7 @@ impl<B: Backend> Infiller for Writer<B> {
         let started = Instant::now();
         let sized = [SizedHole::free(hole.byte_range.clone(), hole.extent, hole.max_tokens)];
         let passage = Passage { text: &request.text, language: request.language, holes: &sized };
-        let mut prompt = prompt::reading_order(&passage, &engine.tokenizer, &engine.markers, engine.budget);
+        let mut prompt = prompt::reading_order(&passage, &engine.tokenizer, &engine.form, engine.budget);
         let begun = self.take_back_indentation(&mut prompt);
 
         let mut workspace = engine.backend.new_workspace(engine.budget.prompt_tokens.max(1))?;

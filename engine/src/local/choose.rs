@@ -118,7 +118,7 @@ impl<B: Backend> Engine<B> {
     ) -> Result<usize, Error> {
         cancel.check()?;
         let started = Instant::now();
-        let layout = prompt::lay_out(passage, &self.tokenizer, &self.markers, self.choice_budget)?;
+        let layout = prompt::lay_out(passage, &self.tokenizer, &self.form, self.choice_budget)?;
         let count = layout.holes.len();
         let questions = round.decisions.questions(&holes[..count], &layout.holes);
         if questions.is_empty() {

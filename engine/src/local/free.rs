@@ -60,7 +60,7 @@ impl<B: Backend> Engine<B> {
         let candidates = progress.request.candidates.clamp(1, CANDIDATES_LIMIT);
         let seed = progress.request.seed;
         let started = Instant::now();
-        let mut layout = prompt::lay_out(passage, &self.tokenizer, &self.markers, self.budget)?;
+        let mut layout = prompt::lay_out(passage, &self.tokenizer, &self.form, self.budget)?;
         let holes = &holes[..layout.holes.len()];
         let priors = self.priors(passage, layout.holes.len());
         self.make_room_for_priors(passage, &priors, &mut layout);
@@ -214,13 +214,18 @@ impl<B: Backend> Engine<B> {
     /// The holes as text, piece by piece.
     fn draft(&self, report: &StepReport<'_>) -> Vec<Vec<Piece>> {
         let mut drafts: Vec<Vec<Piece>> = vec![Vec::new(); report.holes.len()];
+        let mut tokens: Vec<Vec<u32>> = vec![Vec::new(); report.holes.len()];
         for ((row, outcome), accepted) in report.hole_rows.iter().zip(report.outcomes).zip(report.accepted) {
             let Some(hole) = report.holes.iter().position(|hole| hole.contains(row)) else { continue };
-            let text = match Some(outcome.argmax) == self.delete {
-                true => String::new(),
-                false => self.tokenizer.decode(&[outcome.argmax]),
-            };
-            drafts[hole].push(Piece { text, settled: *accepted, certainty: outcome.probability });
+            tokens[hole].push(outcome.argmax);
+            drafts[hole].push(Piece { text: String::new(), settled: *accepted, certainty: outcome.probability });
+        }
+        for (draft, tokens) in drafts.iter_mut().zip(&tokens) {
+            for ((piece, text), token) in draft.iter_mut().zip(self.tokenizer.pieces(tokens)).zip(tokens) {
+                if Some(*token) != self.delete {
+                    piece.text = text;
+                }
+            }
         }
         drafts
     }

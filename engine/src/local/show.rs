@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::{free_budget, markers_of, name_of, open_checkpoint};
+use super::{LocalOptions, form_of, free_budget, open_checkpoint};
 use crate::canvas::Row;
 use crate::infiller::check::check;
 use crate::prompt::{self, Layout, Passage, SizedHole};
 use crate::tokenizer::Tokenizer;
-use crate::{Error, InfillRequest, ModelSource};
+use crate::{Error, InfillRequest};
 
 /// A prompt and the canvas that stands over it, as the model gets them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,19 +41,19 @@ pub enum ShownToken {
 /// Lays a request's holes out, canvas after canvas. Nothing is computed, so the canvases after the first one show the
 /// text that stood in the earlier holes, where the model would read what was made of them. Holes with choices are
 /// shown as if they were free.
-pub fn show_canvases(model: &ModelSource, request: &InfillRequest) -> Result<Vec<ShownCanvas>, Error> {
+pub fn show_canvases(options: &LocalOptions, request: &InfillRequest) -> Result<Vec<ShownCanvas>, Error> {
     check(request)?;
-    let checkpoint = open_checkpoint(model)?;
+    let checkpoint = open_checkpoint(&options.model)?;
     let tokenizer = checkpoint.tokenizer()?;
-    let markers = markers_of(&checkpoint, &tokenizer, &name_of(model))?;
-    let budget = free_budget(&checkpoint.config);
+    let form = form_of(&checkpoint, &tokenizer, options)?;
+    let budget = free_budget(&checkpoint.config, &form);
     let free = request.holes.iter().map(|hole| SizedHole::free(hole.byte_range.clone(), hole.extent, hole.max_tokens));
     let sized: Vec<SizedHole> = free.collect();
     let mut shown = Vec::new();
     let mut first = 0;
     while first < sized.len() {
         let passage = Passage { text: &request.text, language: request.language, holes: &sized[first..] };
-        let layout = prompt::lay_out(&passage, &tokenizer, &markers, budget)?;
+        let layout = prompt::lay_out(&passage, &tokenizer, &form, budget)?;
         let holes = first..first + layout.holes.len();
         first = holes.end;
         shown.push(show(&layout, holes, &tokenizer));

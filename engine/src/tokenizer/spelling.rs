@@ -19,7 +19,7 @@ impl Spelling {
             "Sequence" => {
                 let parts = decoder["decoders"].as_array().map(Vec::as_slice).unwrap_or_default();
                 for part in parts {
-                    let blank = part["pattern"]["String"] == "▁" && part["content"] == " ";
+                    let blank = part["pattern"]["String"] == super::BLANK_MARK && part["content"] == " ";
                     match kind(part) {
                         "ByteFallback" | "Fuse" => {}
                         "Replace" if blank => {}
@@ -49,7 +49,7 @@ impl Spelling {
             },
             Self::ByteFallback => match fallback_byte(token) {
                 Some(byte) => bytes.push(byte),
-                None => bytes.extend(token.replace('▁', " ").into_bytes()),
+                None => bytes.extend(token.replace(super::BLANK_MARK, " ").into_bytes()),
             },
         }
     }

@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lacuna_engine::{Autoregressor, Cancel, Copier, Elastic, Error, InfillRequest, Infiller, LocalOptions};
 use serde::Serialize;
 
-use super::options::{EngineOptions, open_engine};
+use super::options::{EngineOptions, PromptOption, open_engine};
 use crate::postprocess::{self, Options, Processed, Surroundings};
 use crate::renoise;
 use results::Results;
@@ -66,6 +66,8 @@ pub(crate) struct EvalArguments {
     jobs: NonZeroUsize,
     #[command(flatten)]
     engine: EngineOptions,
+    #[command(flatten)]
+    prompt: PromptOption,
     /// The same seed gives the same fills
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -152,6 +154,7 @@ impl EvalArguments {
                 device: self.engine.device,
                 threads: self.engine.threads().or(one_each),
                 elastic: self.elastic.as_deref().map(elastic),
+                prompt: self.prompt.form(),
             })
         };
         Ok(match self.baseline {

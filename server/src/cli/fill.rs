@@ -17,7 +17,7 @@ use lacuna_engine::{
 };
 
 use super::document;
-use super::options::{EngineOptions, open_engine};
+use super::options::{EngineOptions, PromptOption, open_engine};
 use super::position::{Position, byte_offset_of, position_of};
 use super::terminal_text::printable;
 use super::watch::{self, Screen};
@@ -71,6 +71,8 @@ pub(crate) struct FillArguments {
     verbose: bool,
     #[command(flatten)]
     engine: EngineOptions,
+    #[command(flatten)]
+    prompt: PromptOption,
     /// The same seed gives the same fill
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -114,21 +116,23 @@ pub(crate) fn run(arguments: &FillArguments) -> anyhow::Result<ExitCode> {
         language_of(&arguments.file, first_line)
     });
     let wanted = arguments.wanted(&text, language).with_context(|| arguments.file.display().to_string())?;
+    let engine = &arguments.engine;
+    let options = LocalOptions {
+        model: engine.checked_source()?,
+        device: engine.device,
+        threads: engine.threads(),
+        prompt: arguments.prompt.form(),
+        ..LocalOptions::default()
+    };
     let mut stdout = std::io::stdout();
     let is_terminal = stdout.is_terminal();
     if arguments.show_canvas {
-        let canvases = show_canvases(&arguments.engine.checked_source()?, &arguments.request(text, language, &wanted))?;
+        let canvases = show_canvases(&options, &arguments.request(text, language, &wanted))?;
         let with_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         canvas::write(&mut stdout, &canvases, with_colour)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let engine = &arguments.engine;
-    let infiller = open_engine(&LocalOptions {
-        model: engine.checked_source()?,
-        device: engine.device,
-        threads: engine.threads(),
-        ..LocalOptions::default()
-    })?;
+    let infiller = open_engine(&options)?;
     let load_ms = milliseconds_since(start);
     if let Wanted::Marked(marked) = &wanted {
         let many = Many { arguments, text: &text, language, marked, infiller: &infiller, start, load_ms };

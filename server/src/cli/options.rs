@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use lacuna_engine::{Device, Error, LocalInfiller, LocalOptions, ModelSource};
+use lacuna_engine::{Device, Error, LocalInfiller, LocalOptions, ModelSource, PromptForm};
 
 /// Which model runs where: the options that every subcommand has.
 #[derive(Clone, Debug, clap::Args)]
@@ -58,4 +58,33 @@ pub(crate) fn open_engine(options: &LocalOptions) -> Result<LocalInfiller, Error
     });
     bar.finish_and_clear();
     opened
+}
+
+/// How text becomes a prompt: the option of the subcommands that fill text.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct PromptOption {
+    /// How the model is asked: with the text itself, with a message about it, or as suits the checkpoint
+    #[arg(long, value_enum, value_name = "FORM", default_value = "auto")]
+    prompt: PromptChoice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PromptChoice {
+    /// As the checkpoint's folder says
+    Auto,
+    /// The text itself
+    Raw,
+    /// A message that asks for what is missing, for checkpoints that have learned to answer messages
+    Chat,
+}
+
+impl PromptOption {
+    /// The form; as suits the checkpoint where it is `None`.
+    pub(crate) fn form(self) -> Option<PromptForm> {
+        match self.prompt {
+            PromptChoice::Auto => None,
+            PromptChoice::Raw => Some(PromptForm::Raw),
+            PromptChoice::Chat => Some(PromptForm::Chat),
+        }
+    }
 }

@@ -2,17 +2,16 @@
 
 use std::ops::Range;
 
-use lacuna_engine::{Cancel, Error, Infiller, Language};
+use lacuna_engine::{Cancel, Candidate, Error, InfillRequest, Infiller, Language};
 use serde::{Deserialize, Serialize};
 
-use crate::holes::{Asked, Holes, OpenHole, fill_holes};
+use crate::holes::{Asked, Holes, OpenHole, around, fill_holes};
 use crate::lsp::draft::Drafts;
 use crate::lsp::edits::{Replacement, range_of};
 use crate::lsp::fill::{PARSE_BUDGET, SEED, Wanted, clause_of, fill};
 use crate::lsp::session::Snapshot;
-use crate::postprocess::Surroundings;
 use crate::syntax::{self, Placeholder};
-use crate::{markdown, postprocess};
+use crate::{markdown, postprocess, renoise};
 
 /// Placeholders that are filled at once at most.
 const MAX_PLACEHOLDERS: usize = 64;
@@ -156,7 +155,10 @@ fn fill_all(
     }
     let open: Vec<OpenHole> = placeholders.into_iter().map(OpenHole::from).collect();
     let ranges: Vec<_> = open.iter().map(|hole| range_of(snapshot, &hole.byte_range)).collect();
-    let fit = |fill: &str, _: &OpenHole, around: &Surroundings<'_>| postprocess::process(fill, around);
+    let options = postprocess::Options::default();
+    let fit = |candidate: Candidate, _: &OpenHole, request: &InfillRequest| {
+        renoise::process(engine, request, candidate, &around(request), &options, cancel)
+    };
     let holes = Holes { text, language: snapshot.document.language, holes: &open };
     let asked = Asked { together: 1, seed: SEED, candidates: 1, fit: &fit };
     let filled = fill_holes(engine, &holes, &asked, cancel, &mut |done, step| drafts.send(&ranges[done..], &step))?;

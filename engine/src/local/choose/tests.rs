@@ -45,7 +45,7 @@ fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
     let rows = choices.iter().map(Vec::len).max().unwrap();
     let hole = SizedHole { byte_range: request.holes[0].byte_range.clone(), rows, rows_max: rows, set: BLOCK_SET };
     let passage = Passage { text: &request.text, language: request.language, holes: &[hole] };
-    let layout = prompt::lay_out(&passage, &engine.tokenizer, &engine.markers, engine.choice_budget).unwrap();
+    let layout = prompt::lay_out(&passage, &engine.tokenizer, &engine.form, engine.choice_budget).unwrap();
     let NoiseKind::Absorbing(mask) = engine.noise.kind else { panic!("the embedded model has a mask token") };
     let canvas: Vec<u32> = layout
         .canvas

@@ -6,15 +6,16 @@ use std::time::Instant;
 
 use anyhow::{bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use lacuna_engine::{Cancel, Infiller, Language, LengthUse, Step};
+use lacuna_engine::{Cancel, Candidate, Error, InfillRequest, Infiller, Language, LengthUse, Step};
 use serde::Serialize;
 
 use super::output::TimingsMs;
 use super::{FillArguments, diff, milliseconds_since};
 use crate::cli::position::{Position, positions_of};
 use crate::cli::terminal_text::{in_one_line, printable};
-use crate::holes::{Asked, Filled, Holes, OpenHole, Outcome, fill_holes};
-use crate::postprocess::{self, Change, Filter, Processed, Surroundings};
+use crate::holes::{Asked, Filled, Holes, OpenHole, Outcome, around, fill_holes};
+use crate::postprocess::{Change, Filter, Options, Processed};
+use crate::renoise;
 use crate::syntax::lines::is_blank;
 use crate::syntax::{find_markers, find_placeholders, is_residue, is_sequence_file, parse};
 
@@ -141,7 +142,7 @@ impl Many<'_> {
 
     fn fill(&self) -> anyhow::Result<Filled> {
         let bar = ProgressBar::new(self.marked.holes.len() as u64).with_style(ProgressStyle::with_template(PROGRESS)?);
-        let fit = |fill: &str, hole: &OpenHole, around: &Surroundings<'_>| self.fit(fill, hole, around);
+        let fit = |candidate: Candidate, hole: &OpenHole, request: &InfillRequest| self.fit(candidate, hole, request);
         let holes = Holes { text: self.text, language: self.language, holes: &self.marked.holes };
         let asked = Asked {
             together: TOGETHER,
@@ -156,35 +157,43 @@ impl Many<'_> {
         Ok(filled)
     }
 
-    fn fit(&self, fill: &str, hole: &OpenHole, around: &Surroundings<'_>) -> Processed {
+    fn fit(
+        &self,
+        mut candidate: Candidate,
+        hole: &OpenHole,
+        request: &InfillRequest,
+    ) -> Result<(Candidate, Processed), Error> {
+        let fill = &mut candidate.fills[0];
         if self.arguments.raw {
-            return Processed { text: fill.to_owned(), ..Processed::default() };
+            let processed = Processed { text: fill.clone(), ..Processed::default() };
+            return Ok((candidate, processed));
         }
-        let reject = |filter, reason: &str| {
+        let reject = |candidate, filter, reason: &str| {
             let rejected = Some(Change { filter, reason: reason.to_owned() });
-            Processed { rejected, ..Processed::default() }
+            Ok((candidate, Processed { rejected, ..Processed::default() }))
         };
-        let (mut fill, mut changes) = (fill, Vec::new());
+        let mut changes = Vec::new();
         if self.marked.in_sequences {
-            let is_foreign =
-                |c: char| !is_residue(c) || self.marked.marker.as_deref().is_some_and(|mark| mark.contains(c));
-            let residues = fill.find(is_foreign).unwrap_or(fill.len());
+            let marker = self.marked.marker.as_deref().unwrap_or_default();
+            let residues = fill.find(|c: char| !is_residue(c) || marker.contains(c)).unwrap_or(fill.len());
             if residues == 0 {
-                return reject(Filter::Sequence, "The fill is no sequence.");
+                return reject(candidate, Filter::Sequence, "The fill is no sequence.");
             }
             if residues < fill.len() {
+                fill.truncate(residues);
                 let reason = "What follows is no sequence.".to_owned();
                 changes.push(Change { filter: Filter::Sequence, reason });
             }
-            fill = &fill[..residues];
         }
-        let mut processed = postprocess::process(fill, around);
+        let (options, cancel) = (Options::default(), Cancel::new());
+        let (candidate, mut processed) =
+            renoise::process(self.infiller, request, candidate, &around(request), &options, &cancel)?;
         let stood_there = self.text[hole.byte_range.clone()].trim();
         if processed.rejected.is_none() && !stood_there.is_empty() && processed.text.trim() == stood_there {
-            return reject(Filter::Marker, "The fill is the marker once more.");
+            return reject(candidate, Filter::Marker, "The fill is the marker once more.");
         }
         processed.changes.splice(..0, changes);
-        processed
+        Ok((candidate, processed))
     }
 
     fn report<'b>(&'b self, filled: &'b Filled) -> Report<'b> {

@@ -1,0 +1,161 @@
+//! The forms of a prompt, with a tokenizer of DiffusionGemma's kind.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::sample::Index;
+use serde_json::Value;
+
+use super::{BLOCK_SET, Budget, Chat, Form, Layout, Passage, SizedHole, lay_out, normalise};
+use crate::canvas::Row;
+use crate::infiller::Language;
+use crate::tokenizer::Tokenizer;
+
+const BUDGET: Budget = Budget { prompt_tokens: 1024, canvas_rows: 256, drop_bytes: 1024, drop_tokens: 256 };
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden/chat-bf16")
+}
+
+fn tokenizer() -> &'static Tokenizer {
+    static READ: LazyLock<Tokenizer> = LazyLock::new(|| {
+        let path = folder().join("tokenizer.json");
+        Tokenizer::from_json(&path, &std::fs::read(&path).unwrap(), 640).unwrap()
+    });
+    &READ
+}
+
+fn chat() -> Form {
+    Form::Chat(Chat::find(tokenizer(), 2).unwrap())
+}
+
+/// Tokens as text, special ones by their names.
+fn spelled(ids: &[u32]) -> String {
+    let tokenizer = tokenizer();
+    let bytes = ids.iter().flat_map(|id| match tokenizer.special_name(*id) {
+        Some(name) => name.as_bytes(),
+        None => tokenizer.token_bytes(*id),
+    });
+    String::from_utf8(bytes.copied().collect()).unwrap()
+}
+
+/// Lays out the holes at `$`, four rows each.
+fn laid_out(marked: &str, language: Language, form: &Form) -> (String, Layout) {
+    let mut parts = marked.split('$');
+    let mut text = parts.next().unwrap().to_owned();
+    let mut holes = Vec::new();
+    for part in parts {
+        holes.push(SizedHole { byte_range: text.len()..text.len(), rows: 4, rows_max: 4, set: BLOCK_SET });
+        text.push_str(part);
+    }
+    let layout = lay_out(&Passage { text: &text, language, holes: &holes }, tokenizer(), form, BUDGET).unwrap();
+    (text, layout)
+}
+
+/// The canvas as text, each hole as `$`.
+fn canvas(layout: &Layout) -> String {
+    let mut text = String::new();
+    let mut at = 0;
+    let pinned = |rows: &[Row]| {
+        let ids: Vec<u32> =
+            rows.iter().map(|row| if let Row::Pinned(id) = row { *id } else { panic!("a hole") }).collect();
+        spelled(&ids)
+    };
+    for hole in &layout.holes {
+        text.push_str(&pinned(&layout.canvas[at..hole.start]));
+        text.push('$');
+        at = hole.end;
+    }
+    text + &pinned(&layout.canvas[at..])
+}
+
+#[test]
+fn a_message_is_what_the_template_makes_of_it() {
+    let expected: Value = serde_json::from_slice(&std::fs::read(folder().join("encodings.json")).unwrap()).unwrap();
+    let Form::Chat(Chat { before, after }) = chat() else { panic!("a message") };
+    let content = tokenizer().encode(expected["chat"]["content"].as_str().unwrap());
+    let ids: Vec<u64> = [before, content, after].concat().into_iter().map(u64::from).collect();
+    let template: Vec<u64> =
+        expected["chat"]["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+    assert_eq!(
+        spelled(&ids.iter().map(|id| *id as u32).collect::<Vec<_>>()),
+        spelled(&template.iter().map(|id| *id as u32).collect::<Vec<_>>())
+    );
+    assert_eq!(ids, template);
+}
+
+#[test]
+fn a_message_shows_the_text_and_the_answer_goes_on_on_the_canvas() {
+    let (_, layout) = laid_out("fn f() -> u8 {\n    re$rn 1 + $;\n}\n", Language::Rust, &chat());
+    let prompt = spelled(&layout.prompt);
+    assert!(prompt.starts_with("<bos><|turn>user\nSomething is missing in this Rust file"), "{prompt}");
+    let end = "```rust\nfn f() -> u8 {\n    re[[missing]]rn 1 + [[missing]];\n}\n\n```<turn|>\n<|turn>model\n\
+               <|channel>thought\n<channel|>```rust\n";
+    assert!(prompt.ends_with(end), "{prompt}");
+    assert_eq!(canvas(&layout), "fn f() -> u8 {\n    re$rn 1 + $;\n}\n");
+}
+
+#[test]
+fn an_answer_begins_where_its_first_line_does() {
+    let long = "let first = 1;\n".repeat(20) + "let second = $;\n";
+    let (text, layout) = laid_out(&long, Language::Rust, &chat());
+    let (prompt, canvas) = (spelled(&layout.prompt), canvas(&layout));
+    assert!(canvas.starts_with("\nlet first = 1;") && prompt.ends_with("<channel|>```rust"), "{prompt}{canvas}");
+    assert!(prompt.contains(&text.replace("= ;", "= [[missing]];")), "{prompt}");
+}
+
+#[test]
+fn a_fence_is_longer_than_those_of_the_text() {
+    let (_, layout) = laid_out("# A\n\n```sh\nls\n````\n\nmore $", Language::Markdown, &chat());
+    assert!(spelled(&layout.prompt).ends_with("`````markdown\n"), "{}", spelled(&layout.prompt));
+}
+
+#[test]
+fn a_plain_prompt_is_the_far_prefix() {
+    let long = "let first = 1;\n".repeat(20) + "let second = $;\nlet third = 3;\n";
+    let (text, layout) = laid_out(&long, Language::Rust, &Form::Plain { bos: 2 });
+    let prompt = spelled(&layout.prompt);
+    let all = prompt.strip_prefix("<bos>").unwrap().to_owned() + &canvas(&layout);
+    assert_eq!(all, text.replace("= ;", "= $;"));
+    assert!(!prompt.contains("second"), "{prompt}");
+    // An empty document has a prompt all the same.
+    assert_eq!(laid_out("$", Language::Text, &Form::Plain { bos: 2 }).1.prompt, [2]);
+}
+
+/// Bytes of pinned text before the first hole.
+fn bytes_before_hole(layout: &Layout) -> usize {
+    let bytes = |row: &Row| if let Row::Pinned(id) = row { tokenizer().token_bytes(*id).len() } else { 0 };
+    layout.canvas[..layout.holes[0].start].iter().map(bytes).sum()
+}
+
+/// Text of code, of characters that need several tokens, and with what stands for a blank in the vocabulary.
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof!["[ \\t\\na-z(){}▁<>0x]{0,60}", "[ a▁é漢🦀\\r\\n]{0,40}", "\\PC{0,30}"]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the text and wherever the hole, nothing is lost or added at its edges.
+    #[test]
+    fn a_hole_may_begin_and_end_anywhere(text in any_text(), at in any::<Index>(), width in 0_usize..20) {
+        let start = text.floor_char_boundary(at.index(text.len() + 1));
+        let end = text.floor_char_boundary((start + width).min(text.len())).max(start);
+        let hole = SizedHole { byte_range: start..end, rows: 4, rows_max: 4, set: BLOCK_SET };
+        let passage = Passage { text: &text, language: Language::Rust, holes: std::slice::from_ref(&hole) };
+        for form in [chat(), Form::Plain { bos: 2 }] {
+            let layout = lay_out(&passage, tokenizer(), &form, BUDGET).unwrap();
+            let canvas = canvas(&layout);
+            prop_assert!(layout.prompt.len() <= BUDGET.prompt_tokens);
+            let (before, after) = canvas.split_at(bytes_before_hole(&layout));
+            let (prefix, suffix) = (normalise(&text[..start]).into_owned(), normalise(&text[end..]).into_owned());
+            prop_assert!(prefix.ends_with(before), "{:?} is not the end of {:?}", before, prefix);
+            prop_assert!(suffix.starts_with(&after[1..]), "{:?} does not begin {:?}", &after[1..], suffix);
+            if let Form::Plain { .. } = form {
+                let far = spelled(&layout.prompt);
+                prop_assert_eq!(format!("{}{before}", &far["<bos>".len()..]), prefix);
+            }
+        }
+    }
+}
