@@ -167,6 +167,7 @@ impl Tokenizer {
     }
 
     /// The text of a row of tokens. What is not UTF-8 is shown as replacement characters.
+    #[cfg(test)]
     pub(crate) fn decode(&self, ids: &[u32]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.token_bytes(id)).copied().collect();
         match String::from_utf8(bytes) {

@@ -185,3 +185,49 @@ fn the_sample_has_its_place_filled() {
     let object = checked("inventory.py", &fs::read_to_string(sample).unwrap(), &[]);
     assert_eq!(object["holes"][0]["start"], json!({"line": 85, "col": 9}));
 }
+
+/// A checkpoint with random weights, a template for messages and a tokenizer of DiffusionGemma's kind.
+fn chat_model() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden/chat-bf16").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_folder_says_how_a_model_is_asked() {
+    let model = chat_model();
+    let shown = |options: &[&str]| {
+        let arguments = [&["--at", "6:5", "--end", "6:12", "--show-canvas", "--model", &model], options].concat();
+        let output = lacuna("a.rs", RUST, &arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output).to_owned()
+    };
+    let message = shown(&[]);
+    for part in ["\n    ⟦<bos>⟧⟦<|turn>⟧", "⟦<turn|>⟧", "⟦<|channel>⟧", "⟦<channel|>⟧", "  hole 1: "]
+    {
+        assert!(message.contains(part), "{part} is not in {message}");
+    }
+    assert_eq!(shown(&["--prompt", "chat"]), message);
+    let raw = shown(&["--prompt", "raw"]);
+    assert!(raw.starts_with("prompt: ") && raw.contains("⟦<bos>⟧") && !raw.contains("turn"), "{raw}");
+    let canvas = |shown: &str| shown[shown.find("\ncanvas: ").unwrap()..].to_owned();
+    assert_eq!(canvas(&raw), canvas(&message));
+
+    let refused = lacuna("a.rs", RUST, &["--at", "2:9", "--prompt", "chat"]);
+    assert_eq!((refused.status.code(), stderr(&refused).lines().count()), (Some(1), 1));
+    assert!(stderr(&refused).contains("needs the token <|turn>"), "{}", stderr(&refused));
+}
+
+#[test]
+fn a_model_that_never_learned_to_fill_holes_fills_them() {
+    let model = chat_model();
+    for prompt in ["auto", "raw"] {
+        let options = ["--holes", "--raw", "--json", "--threads", "2", "--model", &model, "--prompt", prompt];
+        let output = lacuna("a.rs", RUST, &options);
+        let object: Value = serde_json::from_str(stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+        assert_eq!((object["filled"].as_u64(), output.status.code()), (Some(2), Some(0)), "{object}");
+        // Without a token that says where a text ends, several lengths are tried.
+        assert!(object["length"]["lengths_tried"].as_u64().unwrap() > 1, "{object}");
+        let text = object["text"].as_str().unwrap();
+        let (before, after) = RUST.split_once("todo!()").unwrap();
+        assert!(text.starts_with(before) && text.ends_with(&after[after.rfind(" }").unwrap()..]), "{text}");
+    }
+}

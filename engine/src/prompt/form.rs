@@ -29,8 +29,8 @@ pub(crate) enum Form {
 /// What stands around a message, as token ids.
 #[derive(Clone, Debug)]
 pub(crate) struct Chat {
-    before: Vec<u32>,
-    after: Vec<u32>,
+    pub(super) before: Vec<u32>,
+    pub(super) after: Vec<u32>,
 }
 
 /// The parts of a passage that a prompt shows.

@@ -40,6 +40,12 @@ fn spelled(ids: &[u32]) -> String {
     String::from_utf8(bytes.copied().collect()).unwrap()
 }
 
+/// The text of a canvas's pinned rows, perhaps beginning or ending inside a character.
+fn pinned(rows: &[Row]) -> Vec<u8> {
+    let bytes = |row: &Row| if let Row::Pinned(id) = row { tokenizer().token_bytes(*id) } else { panic!("a hole") };
+    rows.iter().flat_map(bytes).copied().collect()
+}
+
 /// Lays out the holes at `$`, four rows each.
 fn laid_out(marked: &str, language: Language, form: &Form) -> (String, Layout) {
     let mut parts = marked.split('$');
@@ -57,17 +63,12 @@ fn laid_out(marked: &str, language: Language, form: &Form) -> (String, Layout) {
 fn canvas(layout: &Layout) -> String {
     let mut text = String::new();
     let mut at = 0;
-    let pinned = |rows: &[Row]| {
-        let ids: Vec<u32> =
-            rows.iter().map(|row| if let Row::Pinned(id) = row { *id } else { panic!("a hole") }).collect();
-        spelled(&ids)
-    };
     for hole in &layout.holes {
-        text.push_str(&pinned(&layout.canvas[at..hole.start]));
+        text += &String::from_utf8(pinned(&layout.canvas[at..hole.start])).unwrap();
         text.push('$');
         at = hole.end;
     }
-    text + &pinned(&layout.canvas[at..])
+    text + &String::from_utf8(pinned(&layout.canvas[at..])).unwrap()
 }
 
 #[test]
@@ -75,13 +76,10 @@ fn a_message_is_what_the_template_makes_of_it() {
     let expected: Value = serde_json::from_slice(&std::fs::read(folder().join("encodings.json")).unwrap()).unwrap();
     let Form::Chat(Chat { before, after }) = chat() else { panic!("a message") };
     let content = tokenizer().encode(expected["chat"]["content"].as_str().unwrap());
-    let ids: Vec<u64> = [before, content, after].concat().into_iter().map(u64::from).collect();
-    let template: Vec<u64> =
-        expected["chat"]["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
-    assert_eq!(
-        spelled(&ids.iter().map(|id| *id as u32).collect::<Vec<_>>()),
-        spelled(&template.iter().map(|id| *id as u32).collect::<Vec<_>>())
-    );
+    let ids = [before, content, after].concat();
+    let template = expected["chat"]["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32);
+    let template: Vec<u32> = template.collect();
+    assert_eq!(spelled(&ids), spelled(&template));
     assert_eq!(ids, template);
 }
 
@@ -123,12 +121,6 @@ fn a_plain_prompt_is_the_far_prefix() {
     assert_eq!(laid_out("$", Language::Text, &Form::Plain { bos: 2 }).1.prompt, [2]);
 }
 
-/// Bytes of pinned text before the first hole.
-fn bytes_before_hole(layout: &Layout) -> usize {
-    let bytes = |row: &Row| if let Row::Pinned(id) = row { tokenizer().token_bytes(*id).len() } else { 0 };
-    layout.canvas[..layout.holes[0].start].iter().map(bytes).sum()
-}
-
 /// Text of code, of characters that need several tokens, and with what stands for a blank in the vocabulary.
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof!["[ \\t\\na-z(){}▁<>0x]{0,60}", "[ a▁é漢🦀\\r\\n]{0,40}", "\\PC{0,30}"]
@@ -146,15 +138,15 @@ proptest! {
         let passage = Passage { text: &text, language: Language::Rust, holes: std::slice::from_ref(&hole) };
         for form in [chat(), Form::Plain { bos: 2 }] {
             let layout = lay_out(&passage, tokenizer(), &form, BUDGET).unwrap();
-            let canvas = canvas(&layout);
             prop_assert!(layout.prompt.len() <= BUDGET.prompt_tokens);
-            let (before, after) = canvas.split_at(bytes_before_hole(&layout));
+            let rows = &layout.holes[0];
+            let (before, after) = (pinned(&layout.canvas[..rows.start]), pinned(&layout.canvas[rows.end..]));
             let (prefix, suffix) = (normalise(&text[..start]).into_owned(), normalise(&text[end..]).into_owned());
-            prop_assert!(prefix.ends_with(before), "{:?} is not the end of {:?}", before, prefix);
-            prop_assert!(suffix.starts_with(&after[1..]), "{:?} does not begin {:?}", &after[1..], suffix);
+            prop_assert!(prefix.as_bytes().ends_with(&before), "{:?} is not the end of {:?}", before, prefix);
+            prop_assert!(suffix.as_bytes().starts_with(&after), "{:?} does not begin {:?}", after, suffix);
             if let Form::Plain { .. } = form {
-                let far = spelled(&layout.prompt);
-                prop_assert_eq!(format!("{}{before}", &far["<bos>".len()..]), prefix);
+                let far = layout.prompt.iter().flat_map(|id| tokenizer().token_bytes(*id)).copied();
+                prop_assert_eq!(far.chain(before).collect::<Vec<u8>>(), prefix.into_bytes());
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::{
     ProptestConfig, Strategy, TestCaseError, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
+use proptest::sample::Index;
 use serde_json::{Value, json};
 
 use super::Tokenizer;
@@ -130,6 +131,60 @@ fn reads_the_spelling_with_byte_fallback() {
     assert!(tokenizer.contains_newline(7) && tokenizer.contains_newline(9 + 10));
 }
 
+/// The tokenizer of `fixtures/golden/chat-bf16`, which was trained, read once.
+fn trained() -> &'static Tokenizer {
+    static READ: LazyLock<Tokenizer> = LazyLock::new(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden/chat-bf16/tokenizer.json");
+        Tokenizer::from_json(&path, &std::fs::read(&path).unwrap(), 640).unwrap()
+    });
+    &READ
+}
+
+#[test]
+fn texts_are_encoded_as_the_reference_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden/chat-bf16/encodings.json");
+    let expected: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let texts = expected["texts"].as_array().unwrap();
+    assert!(texts.len() >= 10, "{texts:?}");
+    for text in texts {
+        let ids: Vec<u64> = trained().encode(text["text"].as_str().unwrap()).into_iter().map(u64::from).collect();
+        assert_eq!(json!(ids), text["ids"], "{}", text["text"]);
+    }
+}
+
+#[test]
+fn what_stands_for_a_blank_is_no_blank_in_a_text() {
+    let tokenizer = read_fallback(|_| ()).unwrap();
+    let ids = tokenizer.encode("a▁a a");
+    assert_eq!(ids, [3, 9 + 0xe2, 9 + 0x96, 9 + 0x81, 3, 5]);
+    assert_eq!(tokenizer.decode(&ids), "a▁a a");
+}
+
+#[test]
+fn a_text_that_the_rules_would_change_is_said_in_bytes() {
+    // Nothing in the sample that every tokenizer has to give back tells of this rule.
+    let tokenizer = read_fallback(|json| {
+        json["normalizer"] = json!({"type": "Sequence", "normalizers": [
+            {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+            {"type": "Replace", "pattern": {"String": "Q"}, "content": "a"}
+        ]});
+    });
+    let tokenizer = tokenizer.unwrap();
+    assert_eq!(tokenizer.decode(&tokenizer.encode("a Q")), "a Q");
+    assert_eq!(tokenizer.encode("a a"), [3, 5]);
+}
+
+#[test]
+fn a_character_is_in_the_piece_where_it_begins() {
+    let tokenizer = read_fallback(|_| ()).unwrap();
+    let byte = |byte: u32| 9 + byte;
+    let pieces = |ids: &[u32]| tokenizer.pieces(ids);
+    assert_eq!(pieces(&[3, byte(0xc3), byte(0xa9), 1, 5]), ["a", "é", "", "", " a"]);
+    assert_eq!(pieces(&[byte(0xc3), 3, byte(0xa9)]), ["\u{fffd}", "a", "\u{fffd}"]);
+    assert_eq!(pieces(&[byte(0xf0), byte(0x9f)]), ["\u{fffd}", ""]);
+    assert!(pieces(&[]).is_empty());
+}
+
 #[test]
 fn padding_and_truncation_in_the_file_do_not_count() {
     let mut json: Value = serde_json::from_slice(NANO).unwrap();
@@ -231,12 +286,29 @@ fn any_text() -> impl Strategy<Value = String> {
     prop_oneof!["[ \\t\\na-z(){};<>|_=.0-9]{0,80}", "\\PC{0,40}", any::<String>()]
 }
 
+/// The same with what stands for a blank in some vocabularies, and the spelling of a byte.
+fn any_text_with_marks() -> impl Strategy<Value = String> {
+    prop_oneof![any_text(), "[ ▁a-c\\n\\r\\té漢🦀<>0xA]{0,40}"]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_comes_back(text in any_text()) {
         prop_assert_eq!(nano().decode(&nano().encode(&text)), text);
+    }
+
+    /// Wherever a text is cut, its parts encoded alone are the text again.
+    #[test]
+    fn a_text_may_be_cut_anywhere(text in any_text_with_marks(), at in any::<Index>()) {
+        for tokenizer in [nano(), trained()] {
+            let at = text.floor_char_boundary(at.index(text.len() + 1));
+            let (before, after) = (tokenizer.encode(&text[..at]), tokenizer.encode(&text[at..]));
+            prop_assert_eq!(tokenizer.decode(&before), &text[..at]);
+            prop_assert_eq!(tokenizer.decode(&after), &text[at..]);
+            prop_assert_eq!(tokenizer.pieces(&[before, after].concat()).concat(), text.as_str());
+        }
     }
 
     /// LAYOUT.md promises that a split before a newline changes no token.

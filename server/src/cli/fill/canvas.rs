@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use crossterm::{queue, style};
 use lacuna_engine::{ShownCanvas, ShownRows, ShownToken};
 
+use crate::cli::terminal_text::in_one_line;
+
 /// Writes canvas after canvas: each token of text escaped, `|` between two of them, and special tokens in brackets of
 /// their own that no text is in.
 pub(super) fn write(out: &mut impl Write, canvases: &[ShownCanvas], with_colour: bool) -> io::Result<()> {
@@ -63,7 +65,7 @@ impl<W: Write> Writer<'_, W> {
                 self.say(Part::Separator, "|")?;
             }
             match token {
-                ShownToken::Special(name) => self.say(Part::Special, &format!("⟦{}⟧", escaped(name.as_bytes())))?,
+                ShownToken::Special(name) => self.say(Part::Special, &format!("⟦{}⟧", in_one_line(name)))?,
                 ShownToken::Text(bytes) => self.say(Part::Text, &escaped(bytes))?,
             }
             follows_text = matches!(token, ShownToken::Text(_));
