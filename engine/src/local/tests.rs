@@ -1,6 +1,6 @@
 //! The embedded model's engine: cancelling ends a request at the first look that finds it, and every backend fills the same.
 
-use super::{EMBEDDED_NAME, Engine};
+use super::{Engine, LocalOptions};
 use crate::backend::Backend;
 use crate::backend::cpu::{CpuBackend, ENCODE_ROWS};
 use crate::backend::cuda::CudaBackend;
@@ -11,7 +11,7 @@ use crate::{Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Lan
 pub(super) fn open() -> Engine<CpuBackend> {
     let checkpoint = crate::embedded::open().unwrap();
     let backend = CpuBackend::new(&checkpoint, Some(2)).unwrap();
-    Engine::new(&checkpoint, backend, EMBEDDED_NAME.to_owned(), "cpu".to_owned(), None).unwrap()
+    Engine::new(&checkpoint, backend, "cpu".to_owned(), &LocalOptions::default()).unwrap()
 }
 
 /// A hole with choices and a free one behind a text that fills a prompt.
@@ -61,7 +61,7 @@ fn the_first_look_that_finds_a_request_cancelled_is_the_last() {
 fn open_on_cuda() -> Engine<CudaBackend<f32>> {
     let checkpoint = crate::embedded::open().unwrap();
     let backend = CudaBackend::new(&device(), &checkpoint.config, &checkpoint, &mut |_| {}).unwrap();
-    Engine::new(&checkpoint, backend, EMBEDDED_NAME.to_owned(), "cuda".to_owned(), None).unwrap()
+    Engine::new(&checkpoint, backend, "cuda".to_owned(), &LocalOptions::default()).unwrap()
 }
 
 /// Short requests of all kinds: free holes with what the document repeats, several candidates, choices, and both together.
