@@ -22,8 +22,8 @@ const LOGITS_TOLERANCE: f64 = 1e-4;
 /// multiplies the difference by three every step, to 4e-4 after five.
 const ENTROPY_TOLERANCE: f32 = 2e-3;
 /// Relative L2 distance of logits where products multiply bf16: each factor is off by up to 2^-9, some twenty products follow each other,
-/// and now and then a row goes through another expert.
-const BF16_TOLERANCE: f64 = 0.15;
+/// and now and then a row goes through another expert. The deepest checkpoint is off by 0.023.
+const BF16_TOLERANCE: f64 = 0.05;
 
 /// Runs a checkpoint on one backend, all arithmetic f32.
 type RunOn = fn(&Checkpoint, Forward<'_>) -> Result<Output, Error>;
