@@ -209,8 +209,7 @@ impl<B: Backend> Engine<B> {
         let form = form_of(checkpoint, &tokenizer, options)?;
         let budget = free_budget(config, &form);
         let vocabulary = config.vocab_size;
-        let is_text =
-            |id: u32| Some(id) == delete || (!tokenizer.is_special(id) && !tokenizer.token_bytes(id).is_empty());
+        let is_text = |id: u32| Some(id) == delete || tokenizer.is_text(id);
         let sets = [
             TokenSet::from_predicate(vocabulary, |id| is_text(id) && !tokenizer.contains_newline(id)),
             TokenSet::from_predicate(vocabulary, is_text),

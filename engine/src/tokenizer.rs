@@ -221,6 +221,11 @@ impl Tokenizer {
         self.is_special.get(id as usize).copied().unwrap_or(false)
     }
 
+    /// Whether a token stands for some text.
+    pub(crate) fn is_text(&self, id: u32) -> bool {
+        !self.is_special(id) && !self.token_bytes(id).is_empty()
+    }
+
     /// Whether a token's text has a `\n` in it.
     pub(crate) fn contains_newline(&self, id: u32) -> bool {
         self.token_bytes(id).contains(&b'\n')

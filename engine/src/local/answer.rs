@@ -41,7 +41,7 @@ impl Filled {
     }
 }
 
-fn geometric_mean(log_sum: f64, counted: usize) -> f32 {
+pub(super) fn geometric_mean(log_sum: f64, counted: usize) -> f32 {
     (log_sum / counted.max(1) as f64).exp() as f32
 }
 

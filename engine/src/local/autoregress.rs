@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::answer::geometric_mean;
 use super::{Engine, LocalOptions, OnEngine, milliseconds_since, open_engine};
 use crate::backend::{Backend, RowOutcome, SampleNoise, SampleRow, SampleSettings, Segment, Stack, encode};
 use crate::canvas::TokenSet;
@@ -123,7 +124,7 @@ impl<B: Backend> Infiller for Writer<B> {
             }
         }
         let fill = LineEnd::near(&request.text, hole.byte_range.start).restore(writing.text());
-        let confidence = (writing.log_sum / writing.tokens.max(1) as f64).exp() as f32;
+        let confidence = geometric_mean(writing.log_sum, writing.tokens);
         let candidate = Candidate {
             tokens: writing.tokens,
             fills: vec![fill],
@@ -148,8 +149,7 @@ impl<B: Backend> Writer<B> {
             model: format!("{}, autoregressive", engine.description.model),
             ..engine.description.clone()
         };
-        let is_text = |id: u32| !engine.tokenizer.is_special(id) && !engine.tokenizer.token_bytes(id).is_empty();
-        let text = TokenSet::from_predicate(engine.noise.vocabulary as usize, is_text);
+        let text = TokenSet::from_predicate(engine.noise.vocabulary as usize, |id| engine.tokenizer.is_text(id));
         Self { engine, description, text }
     }
 

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Instant;
 
-use super::{answer::Filled, milliseconds_since};
+use super::answer::{Filled, geometric_mean};
+use super::milliseconds_since;
 use crate::prompt::Layout;
 use crate::{Candidate, Choice, InfillRequest, LengthUse, Piece, PromptUse, Step, Timings};
 
@@ -174,7 +175,7 @@ impl<'a> Progress<'a> {
         Candidate {
             fills,
             choices: self.settled.iter().map(|settled| choice_of(settled).map(|(choice, _)| choice)).collect(),
-            confidence: (log_sum / counted.max(1) as f64).exp() as f32,
+            confidence: geometric_mean(log_sum, counted),
             confidences,
             tokens,
             steps,

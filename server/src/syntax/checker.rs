@@ -4,9 +4,10 @@ use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
 use lacuna_engine::Language;
-use tree_sitter::{InputEdit, Node, ParseOptions, Parser, Point, Tree};
+use tree_sitter::{InputEdit, ParseOptions, Parser, Point, Tree};
 
-use super::{balance, errors, grammar};
+use super::errors::{error_ranges, errors};
+use super::{balance, grammar};
 
 /// A text with a gap, and how many errors it has without anything in it.
 pub(crate) struct Checker<'a> {
@@ -21,9 +22,6 @@ pub(crate) struct Checker<'a> {
 /// What a text is like with a fill in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Damage {
-    /// By how many errors there are more than without the fill. A gap is often an error itself, which any fill takes the
-    /// place of.
-    pub(crate) added: usize,
     /// Errors in the fill, and those elsewhere that are more than without it.
     pub(crate) errors: usize,
     /// Where in the fill they are, ascending and disjoint; empty where none of them is inside.
@@ -66,7 +64,6 @@ impl<'a> Checker<'a> {
             }
         };
         let is_last = self.after.trim().is_empty();
-        let added = found.len().saturating_sub(self.allowed);
         let (inside, outside): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|error| belongs_to(error, &(start..start + fill.len()), is_last));
         let mut inside: Vec<_> = inside.into_iter().filter(|error| !is_begun(fill, error)).collect();
@@ -79,27 +76,7 @@ impl<'a> Checker<'a> {
             inside.extend(new);
         }
         let errors = inside.len() + outside.len().saturating_sub(self.allowed);
-        Some(Damage { added, errors, spans: spans_in(fill, start, &inside) })
-    }
-}
-
-/// Where nodes stand for an error or for something missing.
-fn error_ranges(tree: &Tree) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut cursor = tree.walk();
-    loop {
-        let node: Node<'_> = cursor.node();
-        if node.is_error() || node.is_missing() {
-            found.push(node.byte_range());
-        }
-        if node.has_error() && cursor.goto_first_child() {
-            continue;
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                return found;
-            }
-        }
+        Some(Damage { errors, spans: spans_in(fill, start, &inside) })
     }
 }
 
