@@ -1,6 +1,6 @@
 // What happens between two passes: which hole positions are accepted, what the others hold next, and whether a canvas is done.
 //
-// The state of a run stands on the device, so that a captured graph serves every step; the host reads one word of progress.
+// The state of a run stands on the device, so that a captured graph serves every step; the host reads one report.
 
 #include "common/findings.cuh"
 #include "common/order.cuh"
@@ -9,30 +9,36 @@
 
 constexpr u32 SAMPLER_THREADS = 256;
 
-// A canvas of the run. Its rows stand together among the packed rows, its hole rows among the sample rows; what is left of it when it has
-// stopped stands where its holes were in the beginning.
+// A canvas of the run, whose hole rows stand together among the sample rows.
 struct Canvas {
-    u32 first_row;
-    u32 rows;  // pinned ones counted
     u32 first_hole;
     u32 holes;
-    u32 first_result;
-    u32 is_packed;  // whether its rows are still there
     u32 is_done;
-    u32 steps;    // taken
     u32 history;  // argmax canvases remembered
     u32 next_history;
-    float mean_entropy;  // nats, of the last step
     u32 reserved;
+};
+
+// What the host is told of a hole row after a step.
+struct RowReport {
+    RowOutcome outcome;
+    u32 is_accepted;
+    u32 token;  // what the row holds now
+};
+
+// What the host is told of a canvas after a step.
+struct CanvasReport {
+    u32 is_done;
+    float mean_entropy;  // nats
 };
 
 struct advance_canvases_parameters {
     Canvas* canvases;
     const SampleRow* table;      // [sample rows]
     const RowOutcome* outcomes;  // [sample rows]: of this step
-    RowOutcome* results;         // [results]: of each canvas's last step
-    u32* accepted;               // [results]
-    u32* history;                // [stability_threshold, results]
+    RowReport* row_reports;      // [sample rows]
+    CanvasReport* canvas_reports;  // [canvases]
+    u32* history;                // [stability_threshold, sample rows]
     u32* ids;                    // [packed rows]
     const Step* step;
     const u64* sets;             // [sets, set_words], a bit a token
@@ -40,7 +46,7 @@ struct advance_canvases_parameters {
     const u32* tape;             // tokens that rejected positions get, [steps, tape_rows]; null to draw them
     u32 set_words;
     u32 tape_rows;
-    u32 results_count;           // holes of all canvases in the beginning
+    u32 holes;                   // of all canvases
     u32 vocabulary;
     u32 mask;                    // what rejected positions get, or NO_TOKEN to draw
     u32 stability_threshold;
@@ -90,7 +96,7 @@ struct AdvanceShared {
 // A block takes a canvas.
 KERNEL(advance_canvases, SAMPLER_THREADS, 1) {
     Canvas& canvas = p.canvases[blockIdx.x];
-    u32 first = canvas.first_hole, holes = canvas.holes, first_result = canvas.first_result;
+    u32 first = canvas.first_hole, holes = canvas.holes;
     const Step step = *p.step;
     if (canvas.is_done || step.index >= p.step_limit) return;
     auto* keys = reinterpret_cast<u64*>(shared_memory());
@@ -141,7 +147,7 @@ KERNEL(advance_canvases, SAMPLER_THREADS, 1) {
     bool has_changed = false;
     for (u32 i = threadIdx.x; i < holes; i += SAMPLER_THREADS) {
         for (u32 past = 0; past < canvas.history; past++) {
-            has_changed |= p.history[u64(past) * p.results_count + first_result + i] != outcomes[i].argmax;
+            has_changed |= p.history[u64(past) * p.holes + first + i] != outcomes[i].argmax;
         }
     }
     u32 changed = warp_ballot(has_changed);
@@ -152,11 +158,11 @@ KERNEL(advance_canvases, SAMPLER_THREADS, 1) {
         u32 i = u32(keys[rank]);
         const SampleRow row = p.table[first + i];
         bool is_accepted = rank < shared.accepted;
-        p.accepted[first_result + i] = is_accepted;
-        p.ids[row.row] = is_accepted ? outcomes[i].sample : renoise(p, row, step);
-        p.results[first_result + i] = outcomes[i];
+        u32 token = is_accepted ? outcomes[i].sample : renoise(p, row, step);
+        p.ids[row.row] = token;
+        p.row_reports[first + i] = {outcomes[i], is_accepted, token};
         if (p.stability_threshold > 0) {
-            p.history[u64(canvas.next_history) * p.results_count + first_result + i] = outcomes[i].argmax;
+            p.history[u64(canvas.next_history) * p.holes + first + i] = outcomes[i].argmax;
         }
     }
     block_barrier();
@@ -164,169 +170,25 @@ KERNEL(advance_canvases, SAMPLER_THREADS, 1) {
     bool is_stable = canvas.history >= p.stability_threshold;
     for (u32 warp = 0; warp < SAMPLER_THREADS / WARP_LANES_COUNT; warp++) is_stable = is_stable && shared.changed[warp] == 0;
     canvas.is_done = is_stable && shared.mean_entropy < p.confidence_threshold;
-    canvas.steps = step.index + 1;
-    canvas.mean_entropy = shared.mean_entropy;
+    p.canvas_reports[blockIdx.x] = {canvas.is_done, shared.mean_entropy};
     if (p.stability_threshold > 0) {
         canvas.next_history = (canvas.next_history + 1) % p.stability_threshold;
         if (canvas.history < p.stability_threshold) canvas.history++;
     }
 }
 
-struct repack_parameters {
-    Canvas* canvases;
-    SampleRow* table;
-    RowOutcome* results;
-    u32* accepted;
-    u32* ids;
-    u32* sources;  // [ids]: for each row afterwards, which sample row it was, or NO_TOKEN
-    u32 canvas_count;
-    u32 ids_count;
-    u32 delete_token;  // or NO_TOKEN
-    u32 keep;          // rows of a delete tail that stay
-};
-
-// Whether a hole row is behind the first rows of its hole's delete tail: the longest run of accepted delete tokens at the end of a run
-// of neighbouring hole rows.
-__device__ __forceinline__ bool is_surplus(const repack_parameters& p, const Canvas& canvas, u32 hole) {
-    const SampleRow* table = p.table + canvas.first_hole;
-    auto is_delete = [&](u32 i) { return p.accepted[canvas.first_result + i] != 0 && p.ids[table[i].row] == p.delete_token; };
-    if (p.delete_token == NO_TOKEN || !is_delete(hole)) return false;
-    for (u32 i = hole + 1; i < canvas.holes && table[i].row == table[i - 1].row + 1; i++) {
-        if (!is_delete(i)) return false;
-    }
-    u32 before = 0;
-    for (u32 i = hole; i > 0 && before < p.keep && table[i].row == table[i - 1].row + 1 && is_delete(i - 1); i--) before++;
-    return before >= p.keep;
-}
-
-// How many threads before this one hold the condition, and how many of the block.
-__device__ __forceinline__ u32 block_rank(bool holds, u32* scratch, u32& all) {
-    u32 votes = warp_ballot(holds);
-    if (lane_index() == 0) scratch[warp_index()] = count_bits(votes);
-    block_barrier();
-    u32 rank = count_bits(votes & ((1u << lane_index()) - 1));
-    all = 0;
-    for (u32 warp = 0; warp < SAMPLER_THREADS / WARP_LANES_COUNT; warp++) {
-        if (warp < warp_index()) rank += scratch[warp];
-        all += scratch[warp];
-    }
-    block_barrier();
-    return rank;
-}
-
-// Takes the rows of canvases that have stopped, and the surplus of delete tails, out of the packed rows; what is behind moves up. One block:
-// nothing is written before all threads have read their share, and nothing moves down.
-KERNEL(repack, SAMPLER_THREADS, 1) {
-    auto* scratch = reinterpret_cast<u32*>(shared_memory());
-    u32 packed_rows = 0, packed_holes = 0;
-    for (u32 index = 0; index < p.canvas_count; index++) {
-        const Canvas canvas = p.canvases[index];
-        block_barrier();
-        if (!canvas.is_packed) continue;
-        Canvas moved = canvas;
-        moved.first_row = packed_rows;
-        moved.first_hole = packed_holes;
-        // What each row is: a hole row that stays has its sample row, others have none; rows that go are marked.
-        constexpr u32 GOES = NO_TOKEN - 1;
-        for (u32 i = threadIdx.x; i < canvas.rows; i += SAMPLER_THREADS) {
-            p.sources[canvas.first_row + i] = canvas.is_done ? GOES : NO_TOKEN;
-        }
-        block_barrier();
-        for (u32 i = threadIdx.x; i < canvas.holes && !canvas.is_done; i += SAMPLER_THREADS) {
-            p.sources[p.table[canvas.first_hole + i].row] = is_surplus(p, canvas, i) ? GOES : canvas.first_hole + i;
-        }
-        block_barrier();
-        for (u32 first = 0; first < canvas.holes; first += SAMPLER_THREADS) {
-            u32 i = first + threadIdx.x;
-            bool is_there = i < canvas.holes;
-            SampleRow row = {};
-            RowOutcome result = {};
-            u32 is_accepted = 0, stays = 0;
-            if (is_there) {
-                row = p.table[canvas.first_hole + i];
-                stays = p.sources[row.row] != GOES;
-                result = p.results[canvas.first_result + i];
-                is_accepted = p.accepted[canvas.first_result + i];
-            }
-            u32 all, rank = block_rank(stays != 0, scratch, all);
-            if (stays) {
-                p.table[packed_holes + rank] = row;
-                p.results[canvas.first_result + packed_holes - moved.first_hole + rank] = result;
-                p.accepted[canvas.first_result + packed_holes - moved.first_hole + rank] = is_accepted;
-            }
-            packed_holes += all;
-            block_barrier();
-        }
-        u32 hole = moved.first_hole;
-        for (u32 first = 0; first < canvas.rows; first += SAMPLER_THREADS) {
-            u32 i = first + threadIdx.x;
-            u32 id = 0, source = GOES;
-            if (i < canvas.rows) {
-                id = p.ids[canvas.first_row + i];
-                source = p.sources[canvas.first_row + i];
-            }
-            u32 all, rank = block_rank(source != GOES, scratch, all);
-            u32 all_holes, hole_rank = block_rank(source < GOES, scratch, all_holes);
-            if (source != GOES) {
-                p.ids[packed_rows + rank] = id;
-                p.sources[packed_rows + rank] = source;
-            }
-            if (source < GOES) {
-                p.table[hole + hole_rank].row = packed_rows + rank;
-                p.table[hole + hole_rank].canvas_row = packed_rows + rank - moved.first_row;
-            }
-            packed_rows += all;
-            hole += all_holes;
-            block_barrier();
-        }
-        if (threadIdx.x != 0) continue;
-        moved.is_packed = !canvas.is_done;
-        if (moved.is_packed) {
-            moved.rows = packed_rows - moved.first_row;
-            moved.holes = packed_holes - moved.first_hole;
-        }
-        // A canvas that has shrunk is another one: what was remembered of it is not compared with it.
-        if (moved.rows != canvas.rows) moved.history = moved.next_history = 0;
-        p.canvases[index] = moved;
-    }
-    for (u32 i = packed_rows + threadIdx.x; i < p.ids_count; i += SAMPLER_THREADS) p.sources[i] = NO_TOKEN;
-}
-
-// What the host learns of a run.
-struct Progress {
-    u32 live_canvases;
-    u32 live_rows;  // pinned ones counted
-    u32 live_holes;
-    u32 next_step;
-};
-
 struct next_step_parameters {
-    const Canvas* canvases;
     Step* step;
-    Progress* progress;
-    u32 canvas_count;
     u32 step_limit;
     float t_min;
     float t_max;
+    u32 reserved;
 };
 
-// Counts who is left, and turns to the next step. One warp.
+// Turns to the next step. One thread does it.
 KERNEL(next_step, WARP_LANES_COUNT, 1) {
-    u32 canvases = 0, rows = 0, holes = 0;
-    for (u32 i = lane_index(); i < p.canvas_count; i += WARP_LANES_COUNT) {
-        if (p.canvases[i].is_done) continue;
-        canvases++;
-        rows += p.canvases[i].rows;
-        holes += p.canvases[i].holes;
-    }
-    canvases = warp_sum(canvases);
-    rows = warp_sum(rows);
-    holes = warp_sum(holes);
     if (lane_index() != 0) return;
     u32 next = p.step->index + 1;
     float remaining = float(next < p.step_limit ? p.step_limit - next : 0);
     *p.step = {p.t_min + (p.t_max - p.t_min) * (remaining / float(p.step_limit)), next};
-    // Behind the last step nobody is left.
-    bool is_over = next >= p.step_limit;
-    *p.progress = {is_over ? 0 : canvases, is_over ? 0 : rows, is_over ? 0 : holes, next};
 }

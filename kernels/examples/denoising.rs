@@ -12,7 +12,7 @@ use lacuna_kernels::ops::head::{
 };
 use lacuna_kernels::ops::linear::{Matrix, Weights};
 use lacuna_kernels::ops::rope::{HeadWeights, OwnKeys, place_heads};
-use lacuna_kernels::ops::sampler::{AdvanceInput, CanvasSize, Renoise, RunState, Schedule, advance};
+use lacuna_kernels::ops::sampler::{AdvanceInput, CanvasStart, Renoise, RunState, Schedule, advance};
 use lacuna_kernels::ops::segments::{CanvasSegment, HeadShape, PromptSegment, SegmentBuffer};
 use lacuna_kernels::ops::steps::{RowOutcome, SampleRow, SampleRows, Step};
 use lacuna_kernels::{Arena, Buffer, Device, Error, bf16};
@@ -218,12 +218,12 @@ fn measure_head(device: &Device, embedding: &Buffer<bf16>, rows: usize) -> Resul
         confidence_threshold: -1.0,
     };
     let mut run = RunState::new(device, 1, rows, 1)?;
-    run.begin(&[CanvasSize { rows, holes: rows }], schedule)?;
+    run.begin(&[CanvasStart { holes: rows, history: &[] }], 0, schedule)?;
     let mut ids = device.upload(&vec![0_u32; rows])?;
     let ms = time(device, || {
         let outcomes = outcomes.as_slice();
         let input = AdvanceInput { outcomes, sets: None, renoise: Renoise::Uniform, vocabulary: TOKENS };
-        advance(&mut run, &mut table, input, ids.as_mut(), None)
+        advance(&mut run, &table, input, ids.as_mut())
     })?;
     report("sampler", rows, 0, ms, rows * size_of::<RowOutcome>(), 0);
     Ok(())

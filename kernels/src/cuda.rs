@@ -22,6 +22,8 @@ pub(crate) struct Cuda {
     shared_bytes_per_multiprocessor: u32,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
+    /// Where work goes that is captured, so that what other threads ask for meanwhile is not.
+    capture_stream: Arc<CudaStream>,
     loaded: Mutex<Loaded>,
 }
 
@@ -41,6 +43,10 @@ pub(crate) struct Mark {
     context: Arc<CudaContext>,
     event: sys::CUevent,
 }
+
+// SAFETY: a handle of the driver, which any thread may use once the context is bound to it, as every use here does first.
+#[expect(unsafe_code, reason = "handles of the driver are raw pointers")]
+unsafe impl Send for Mark {}
 
 impl Mark {
     /// From an earlier mark of the same card to this one; waits for this one.
@@ -66,6 +72,10 @@ impl Drop for Mark {
     }
 }
 
+mod graph;
+
+pub(crate) use graph::Graph;
+
 const OLDEST_CAPABILITY: (i32, i32) = (8, 0);
 
 impl Cuda {
@@ -89,6 +99,7 @@ impl Cuda {
             shared_bytes_max: attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
             shared_bytes_per_multiprocessor: attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)?,
             stream: context.new_stream().map_err(driver_error)?,
+            capture_stream: context.new_stream().map_err(driver_error)?,
             info,
             context,
             loaded: Mutex::new(Loaded::default()),
@@ -193,23 +204,23 @@ impl Cuda {
     }
 
     #[expect(unsafe_code, reason = "the driver's functions are foreign")]
-    pub(crate) fn copy(&self, target: u64, source: u64, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn copy(&self, target: u64, source: u64, bytes: usize, is_captured: bool) -> Result<(), Error> {
         if bytes == 0 {
             return Ok(());
         }
         self.bind()?;
         // SAFETY: both are live runs of so many bytes on this device; they are freed only behind the stream.
-        unsafe { result::memcpy_dtod_async(target, source, bytes, self.stream.cu_stream()) }.map_err(driver_error)
+        unsafe { result::memcpy_dtod_async(target, source, bytes, self.stream_for(is_captured)) }.map_err(driver_error)
     }
 
     #[expect(unsafe_code, reason = "the driver's functions are foreign")]
-    pub(crate) fn clear(&self, address: u64, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn clear(&self, address: u64, bytes: usize, is_captured: bool) -> Result<(), Error> {
         if bytes == 0 {
             return Ok(());
         }
         self.bind()?;
         // SAFETY: a live run of so many bytes on this device; it is freed only behind the stream.
-        unsafe { result::memset_d8_async(address, 0, bytes, self.stream.cu_stream()) }.map_err(driver_error)
+        unsafe { result::memset_d8_async(address, 0, bytes, self.stream_for(is_captured)) }.map_err(driver_error)
     }
 
     /// # Safety
@@ -221,6 +232,7 @@ impl Cuda {
         kernel: &Kernel<P>,
         launch: Launch,
         parameters: &P,
+        is_captured: bool,
     ) -> Result<(), Error> {
         self.bind()?;
         let function = self.function(kernel)?;
@@ -233,11 +245,15 @@ impl Cuda {
                 (x, y, z),
                 (launch.threads, 1, 1),
                 launch.shared_bytes,
-                self.stream.cu_stream(),
+                self.stream_for(is_captured),
                 &mut parameters,
             )
         }
         .map_err(driver_error)
+    }
+
+    fn stream_for(&self, is_captured: bool) -> sys::CUstream {
+        if is_captured { self.capture_stream.cu_stream() } else { self.stream.cu_stream() }
     }
 
     #[expect(unsafe_code, reason = "the driver's functions are foreign")]

@@ -1,22 +1,31 @@
 //! A device: a card or, for tests, the processor as if it were one.
 
 use std::sync::Arc;
-use std::time::Duration;
-#[cfg(feature = "emulator")]
-use std::time::Instant;
 
-use crate::cuda::{self, Cuda};
+use crate::cuda::Cuda;
 #[cfg(feature = "emulator")]
 use crate::emulator::{Emulator, EmulatorOptions};
 use crate::kernel::{Kernel, Launch};
 use crate::memory::{Buffer, Element};
 use crate::{DeviceInfo, Error};
 
+mod capture;
+mod mark;
+mod profile;
+
+use capture::Captures;
+pub use capture::Graph;
+pub use mark::Mark;
+pub use profile::KernelTime;
+use profile::Profiler;
+
 /// A device with one queue: whatever is asked of it happens in order, behind the caller's back until something is read. Clones are the
 /// same device.
 #[derive(Clone)]
 pub struct Device {
     executor: Executor,
+    captures: Arc<Captures>,
+    profiler: Arc<Profiler>,
 }
 
 #[derive(Clone)]
@@ -30,17 +39,22 @@ enum Executor {
 macro_rules! dispatch {
     ($device:expr, $executor:ident => $work:expr) => {
         match &$device.executor {
-            Executor::Cuda($executor) => $work,
+            $crate::device::Executor::Cuda($executor) => $work,
             #[cfg(feature = "emulator")]
-            Executor::Emulator($executor) => $work,
+            $crate::device::Executor::Emulator($executor) => $work,
         }
     };
 }
+use dispatch;
 
 impl Device {
     /// Opens a card.
     pub fn cuda(index: usize) -> Result<Self, Error> {
-        Ok(Self { executor: Executor::Cuda(Arc::new(Cuda::open(index)?)) })
+        Ok(Self::on(Executor::Cuda(Arc::new(Cuda::open(index)?))))
+    }
+
+    fn on(executor: Executor) -> Self {
+        Self { executor, captures: Arc::default(), profiler: Arc::default() }
     }
 
     /// The processor, with room and a number of multiprocessors like a small card's.
@@ -52,7 +66,7 @@ impl Device {
     /// The processor, as the options say.
     #[cfg(feature = "emulator")]
     pub fn emulator_with(options: EmulatorOptions) -> Self {
-        Self { executor: Executor::Emulator(Arc::new(Emulator::new(options))) }
+        Self::on(Executor::Emulator(Arc::new(Emulator::new(options))))
     }
 
     /// Name and compute capability.
@@ -72,18 +86,8 @@ impl Device {
 
     /// Waits for everything that was asked for.
     pub fn synchronize(&self) -> Result<(), Error> {
+        self.not_captured("synchronize")?;
         dispatch!(self, executor => executor.synchronize())
-    }
-
-    /// Marks this place in the queue, to ask later when the device came by.
-    pub fn mark(&self) -> Result<Mark, Error> {
-        Ok(Mark {
-            executor: match &self.executor {
-                Executor::Cuda(cuda) => ExecutorMark::Cuda(cuda.mark()?),
-                #[cfg(feature = "emulator")]
-                Executor::Emulator(_) => ExecutorMark::Emulator(Instant::now()),
-            },
-        })
     }
 
     /// Room for so many elements.
@@ -100,13 +104,7 @@ impl Device {
 
     /// Whether it is the same device.
     pub fn is(&self, other: &Self) -> bool {
-        match (&self.executor, &other.executor) {
-            (Executor::Cuda(own), Executor::Cuda(other)) => Arc::ptr_eq(own, other),
-            #[cfg(feature = "emulator")]
-            (Executor::Emulator(own), Executor::Emulator(other)) => Arc::ptr_eq(own, other),
-            #[cfg(feature = "emulator")]
-            _ => false,
-        }
+        Arc::ptr_eq(&self.captures, &other.captures)
     }
 
     /// Whether it is the processor.
@@ -149,57 +147,41 @@ impl Device {
         if launch.grid.contains(&0) {
             return Ok(());
         }
+        let is_captured = self.is_capturing();
+        let before = if is_captured { None } else { self.mark_if_profiled()? };
         // SAFETY: promised by the caller; the kernel's parameters have type P, whose size is checked against the kernel's.
-        unsafe { dispatch!(self, executor => executor.launch(kernel, launch, parameters)) }
+        unsafe { dispatch!(self, executor => executor.launch(kernel, launch, parameters, is_captured)) }?;
+        self.note_if_profiled(kernel.name, before)
     }
 
     pub(crate) fn allocate_bytes(&self, bytes: usize) -> Result<u64, Error> {
+        self.not_captured("allocate")?;
         dispatch!(self, executor => executor.allocate(bytes))
     }
 
     pub(crate) fn free_bytes(&self, address: u64, bytes: usize) {
+        self.forget_graphs();
         dispatch!(self, executor => executor.free(address, bytes));
     }
 
     pub(crate) fn upload_bytes(&self, address: u64, source: *const u8, bytes: usize) -> Result<(), Error> {
+        self.not_captured("write")?;
         dispatch!(self, executor => executor.upload(address, source, bytes))
     }
 
     pub(crate) fn download(&self, address: u64, bytes: usize, target: *mut u8) -> Result<(), Error> {
+        self.not_captured("read")?;
         dispatch!(self, executor => executor.download(address, bytes, target))
     }
 
     pub(crate) fn copy_bytes(&self, target: u64, source: u64, bytes: usize) -> Result<(), Error> {
-        dispatch!(self, executor => executor.copy(target, source, bytes))
+        let is_captured = self.is_capturing();
+        dispatch!(self, executor => executor.copy(target, source, bytes, is_captured))
     }
 
     pub(crate) fn clear_bytes(&self, address: u64, bytes: usize) -> Result<(), Error> {
-        dispatch!(self, executor => executor.clear(address, bytes))
-    }
-}
-
-/// A place in a device's queue.
-pub struct Mark {
-    executor: ExecutorMark,
-}
-
-enum ExecutorMark {
-    Cuda(cuda::Mark),
-    /// The emulator's work is done when the call returns.
-    #[cfg(feature = "emulator")]
-    Emulator(Instant),
-}
-
-impl Mark {
-    /// The device's time from an earlier mark of its own to this one. Waits until it has come by.
-    pub fn since(&self, earlier: &Self) -> Result<Duration, Error> {
-        match (&self.executor, &earlier.executor) {
-            (ExecutorMark::Cuda(own), ExecutorMark::Cuda(earlier)) => own.since(earlier),
-            #[cfg(feature = "emulator")]
-            (ExecutorMark::Emulator(own), ExecutorMark::Emulator(earlier)) => Ok(own.duration_since(*earlier)),
-            #[cfg(feature = "emulator")]
-            _ => Err(crate::error::shape("Mark::since", "the marks are of different devices")),
-        }
+        let is_captured = self.is_capturing();
+        dispatch!(self, executor => executor.clear(address, bytes, is_captured))
     }
 }
 

@@ -11,6 +11,11 @@ use crate::kernel::{Kernel, Launch};
 use crate::memory::ALIGNMENT;
 use crate::{DeviceInfo, Error};
 
+mod graph;
+
+pub(crate) use graph::Graph;
+use graph::{Command, EmulatedLaunch};
+
 /// What the emulated device is like.
 #[derive(Clone, Copy, Debug)]
 pub struct EmulatorOptions {
@@ -54,11 +59,13 @@ pub(crate) struct Emulator {
     options: EmulatorOptions,
     /// The bytes of each buffer by its address.
     buffers: Mutex<BTreeMap<u64, usize>>,
+    /// What the work that is being captured asked for.
+    captured: Mutex<Vec<Command>>,
 }
 
 impl Emulator {
     pub(crate) fn new(options: EmulatorOptions) -> Self {
-        Self { options, buffers: Mutex::new(BTreeMap::new()) }
+        Self { options, buffers: Mutex::default(), captured: Mutex::default() }
     }
 
     pub(crate) fn info(&self) -> DeviceInfo {
@@ -132,18 +139,12 @@ impl Emulator {
         Ok(())
     }
 
-    #[expect(unsafe_code, reason = "buffers are raw memory")]
-    pub(crate) fn copy(&self, target: u64, source: u64, bytes: usize) -> Result<(), Error> {
-        // SAFETY: both are live runs of so many bytes of buffers.
-        unsafe { std::ptr::copy(source as *const u8, target as *mut u8, bytes) };
-        Ok(())
+    pub(crate) fn copy(&self, target: u64, source: u64, bytes: usize, is_captured: bool) -> Result<(), Error> {
+        self.ask(Command::Copy { target, source, bytes }, is_captured)
     }
 
-    #[expect(unsafe_code, reason = "buffers are raw memory")]
-    pub(crate) fn clear(&self, address: u64, bytes: usize) -> Result<(), Error> {
-        // SAFETY: a live run of so many bytes of a buffer.
-        unsafe { (address as *mut u8).write_bytes(0, bytes) };
-        Ok(())
+    pub(crate) fn clear(&self, address: u64, bytes: usize, is_captured: bool) -> Result<(), Error> {
+        self.ask(Command::Clear { address, bytes }, is_captured)
     }
 
     /// # Safety
@@ -155,6 +156,7 @@ impl Emulator {
         kernel: &Kernel<P>,
         launch: Launch,
         parameters: &P,
+        is_captured: bool,
     ) -> Result<(), Error> {
         // SAFETY: takes nothing and returns a constant.
         let found = unsafe { (kernel.emulated.parameters_size)() };
@@ -162,19 +164,25 @@ impl Emulator {
         if found != expected {
             return Err(Error::Parameters { kernel: kernel.name, expected, found });
         }
-        let block = [launch.threads, 1, 1];
-        // SAFETY: the parameters have the size that the kernel takes, and the caller promises what they point to.
+        self.ask(Command::Launch(EmulatedLaunch::new(kernel, launch, parameters)), is_captured)
+    }
+
+    /// Runs a kernel to its end.
+    #[expect(unsafe_code, reason = "a kernel reads and writes where its parameters say")]
+    fn run(&self, launch: &EmulatedLaunch) -> Result<(), Error> {
+        let block = [launch.launch.threads, 1, 1];
+        // SAFETY: the parameters have the size that the kernel takes, and who asked for the launch promised what they point to.
         let message = unsafe {
-            (kernel.emulated.run)(
-                std::ptr::from_ref(parameters).cast(),
-                launch.grid.as_ptr(),
+            (launch.run)(
+                launch.parameters.as_ptr().cast(),
+                launch.launch.grid.as_ptr(),
                 block.as_ptr(),
-                launch.shared_bytes as usize,
+                launch.launch.shared_bytes as usize,
                 self.options.reversed.into(),
                 self.options.threads,
             )
         };
-        let emulation = |reason: String| Error::Emulation { kernel: kernel.name, reason };
+        let emulation = |reason: String| Error::Emulation { kernel: launch.name, reason };
         if !message.is_null() {
             // SAFETY: a string that lives until this thread's next launch.
             let message = unsafe { CStr::from_ptr(message) };

@@ -12,17 +12,21 @@ pub(crate) struct Kernel<P> {
     pub(crate) parameters: PhantomData<fn(P)>,
 }
 
+/// Runs a kernel to its end; what went wrong, or null.
+#[cfg(feature = "emulator")]
+pub(crate) type RunEmulated = unsafe extern "C" fn(
+    parameters: *const std::ffi::c_void,
+    grid: *const u32,
+    block: *const u32,
+    shared_bytes: usize,
+    reversed: std::ffi::c_int,
+    threads: std::ffi::c_uint,
+) -> *const std::ffi::c_char;
+
 /// The kernel compiled for the processor, and the bytes of its parameters.
 #[cfg(feature = "emulator")]
 pub(crate) struct Emulated {
-    pub(crate) run: unsafe extern "C" fn(
-        parameters: *const std::ffi::c_void,
-        grid: *const u32,
-        block: *const u32,
-        shared_bytes: usize,
-        reversed: std::ffi::c_int,
-        threads: std::ffi::c_uint,
-    ) -> *const std::ffi::c_char,
+    pub(crate) run: RunEmulated,
     pub(crate) parameters_size: unsafe extern "C" fn() -> usize,
 }
 

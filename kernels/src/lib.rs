@@ -35,7 +35,7 @@ pub mod reference;
 mod testing;
 
 pub use cards::{DeviceInfo, devices};
-pub use device::{Device, Mark};
+pub use device::{Device, Graph, KernelTime, Mark};
 #[cfg(feature = "emulator")]
 pub use emulator::EmulatorOptions;
 pub use error::Error;

@@ -8,7 +8,7 @@ use crate::ops::steps::{RowOutcome, SampleRows, TokenSets};
 
 mod state;
 
-pub use state::{CanvasSize, CanvasState, Progress, RunState};
+pub use state::{CanvasReport, CanvasStart, Report, RowReport, RunState};
 
 const THREADS: u32 = 256;
 /// Holes of one canvas at most: what a block can sort.
@@ -23,8 +23,8 @@ pub(crate) struct AdvanceParameters {
     canvases: u64,
     table: u64,
     outcomes: u64,
-    results: u64,
-    accepted: u64,
+    row_reports: u64,
+    canvas_reports: u64,
     history: u64,
     ids: u64,
     step: u64,
@@ -33,7 +33,7 @@ pub(crate) struct AdvanceParameters {
     tape: u64,
     set_words: u32,
     tape_rows: u32,
-    results_count: u32,
+    holes: u32,
     vocabulary: u32,
     mask: u32,
     stability_threshold: u32,
@@ -45,33 +45,15 @@ pub(crate) struct AdvanceParameters {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct RepackParameters {
-    canvases: u64,
-    table: u64,
-    results: u64,
-    accepted: u64,
-    ids: u64,
-    sources: u64,
-    canvas_count: u32,
-    ids_count: u32,
-    delete_token: u32,
-    keep: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
 pub(crate) struct NextStepParameters {
-    canvases: u64,
     step: u64,
-    progress: u64,
-    canvas_count: u32,
     step_limit: u32,
     t_min: f32,
     t_max: f32,
+    reserved: u32,
 }
 
 kernel!(static ADVANCE: "sampler", advance_canvases(AdvanceParameters));
-kernel!(static REPACK: "sampler", repack(RepackParameters));
 kernel!(static NEXT_STEP: "sampler", next_step(NextStepParameters));
 
 /// The numbers that govern a denoising run.
@@ -128,54 +110,29 @@ pub struct AdvanceInput<'a> {
     pub vocabulary: usize,
 }
 
-/// What leaves the packed rows after a step: canvases that have stopped and, where there is a delete token, the surplus of
-/// delete tails. A delete tail is the longest run of accepted delete tokens at the end of a run of neighbouring hole rows. What is behind moves
-/// up and takes new positions, and a canvas that has shrunk begins to be compared with its past anew.
-pub struct Repack<'a> {
-    /// What the model marks surplus rows with.
-    pub delete: Option<u32>,
-    /// Rows of a delete tail that stay, at least one: they say that the text ends there.
-    pub keep: u32,
-    /// Of each packed row afterwards, which sample row it was, `u32::MAX` where it was none: what its self-conditioning comes from.
-    pub sources: SliceMut<'a, u32>,
-}
-
 /// Ends a step: in each canvas that is not done, hole rows of `ids` get their sample where it is accepted and noise where it is
-/// not; then the run turns to the next step. `ids` are the tokens of all packed rows, `rows` the hole rows, canvas after canvas. Where rows are
-/// repacked, [`RunState::settle`] has to be called before the next step.
+/// not; then the run turns to the next step. `ids` are the tokens of all packed rows, `rows` the hole rows, canvas after canvas.
 pub fn advance(
     run: &mut RunState,
-    rows: &mut SampleRows,
+    rows: &SampleRows,
     input: AdvanceInput<'_>,
-    mut ids: SliceMut<'_, u32>,
-    repack: Option<Repack<'_>>,
+    ids: SliceMut<'_, u32>,
 ) -> Result<(), Error> {
     const NAME: &str = "advance";
     let Some(schedule) = run.schedule else { return Err(crate::error::shape(NAME, "no run has begun")) };
     let device = ids.device();
     let is_here = run.step.as_slice().device().is(device) && rows.records().device().is(device);
     require!(NAME, is_here, "the run or its rows are on another device");
-    if let Some(Repack { delete, keep, sources }) = &repack {
-        require!(NAME, delete.is_none() || *keep > 0, "nothing would be left of a hole whose text is empty");
-        require!(NAME, run.packed_rows <= ids.len(), "{} ids are not {} rows", ids.len(), run.packed_rows);
-        require!(NAME, sources.len() == ids.len(), "{} sources do not fit {} ids", sources.len(), ids.len());
-        require!(NAME, sources.device().is(device), "the sources are on another device");
-    }
-    end_step(run, rows, input, schedule, ids.reborrow())?;
-    if let Some(repack) = repack {
-        move_rows(run, rows, ids.reborrow(), repack)?;
-    }
+    end_step(run, rows, input, schedule, ids)?;
     let parameters = NextStepParameters {
-        canvases: run.canvases.as_slice().address(),
         step: run.step.as_mut().address(),
-        progress: run.progress.as_mut().address(),
-        canvas_count: run.canvas_count as u32,
         step_limit: schedule.step_limit,
         t_min: schedule.t_min,
         t_max: schedule.t_max,
+        reserved: 0,
     };
     let launch = Launch { grid: [1, 1, 1], threads: 32, shared_bytes: 0 };
-    // SAFETY: reads as many canvases as the run has, and writes one step and one progress, which are the run's.
+    // SAFETY: writes one step, which is the run's.
     #[expect(unsafe_code, reason = "a launch")]
     unsafe {
         device.launch(&NEXT_STEP, launch, &parameters)
@@ -195,11 +152,11 @@ fn end_step(
     let device = ids.device();
     require!(
         NAME,
-        rows.len() == run.packed_holes && outcomes.len() == run.packed_holes,
+        rows.len() == run.holes && outcomes.len() == run.holes,
         "{} rows and {} outcomes are not {} holes",
         rows.len(),
         outcomes.len(),
-        run.packed_holes
+        run.holes
     );
     require!(NAME, rows.packed_rows() <= ids.len(), "{} ids have no row {}", ids.len(), rows.packed_rows());
     require!(NAME, rows.sets() <= sets.map_or(0, TokenSets::len), "a row names a set that there is not");
@@ -225,12 +182,13 @@ fn end_step(
         }
     }
     let sorted = run.holes_max.next_power_of_two().max(2) as u32;
+    let (row_reports, canvas_reports) = run.report_addresses();
     let parameters = AdvanceParameters {
         canvases: run.canvases.as_mut().address(),
         table: rows.records().address(),
         outcomes: outcomes.address(),
-        results: run.results.as_mut().address(),
-        accepted: run.accepted.as_mut().address(),
+        row_reports,
+        canvas_reports,
         history: run.history.as_mut().address(),
         ids: ids.address(),
         step: run.step.as_slice().address(),
@@ -239,7 +197,7 @@ fn end_step(
         tape,
         set_words: words as u32,
         tape_rows,
-        results_count: run.results_count as u32,
+        holes: run.holes as u32,
         vocabulary: vocabulary as u32,
         mask,
         stability_threshold: schedule.stability_threshold,
@@ -259,34 +217,6 @@ fn end_step(
     #[expect(unsafe_code, reason = "a launch")]
     unsafe {
         device.launch(&ADVANCE, launch, &parameters)
-    }
-}
-
-fn move_rows(
-    run: &mut RunState,
-    rows: &mut SampleRows,
-    ids: SliceMut<'_, u32>,
-    repack: Repack<'_>,
-) -> Result<(), Error> {
-    let parameters = RepackParameters {
-        canvases: run.canvases.as_mut().address(),
-        table: rows.records_mut().address(),
-        results: run.results.as_mut().address(),
-        accepted: run.accepted.as_mut().address(),
-        ids: ids.address(),
-        sources: repack.sources.address(),
-        canvas_count: run.canvas_count as u32,
-        ids_count: ids.len() as u32,
-        delete_token: repack.delete.unwrap_or(NO_TOKEN),
-        keep: repack.keep,
-    };
-    // One word a warp.
-    let launch = Launch { grid: [1, 1, 1], threads: THREADS, shared_bytes: THREADS / 32 * 4 };
-    // SAFETY: the packed canvases have as many rows as there are ids, at most, and as many holes as the table; all of it moves inside of its
-    // own buffers, which like the sources, as many as the ids, are borrowed mutably.
-    #[expect(unsafe_code, reason = "a launch")]
-    unsafe {
-        ids.device().launch(&REPACK, launch, &parameters)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the head and the sampler share of a denoising run, all of it on the device, so that a captured graph serves every step.
 
 use crate::error::require;
-use crate::memory::{Buffer, Element, Slice, SliceMut};
+use crate::memory::{Buffer, Element, Slice};
 use crate::{Device, Error};
 
 /// The step under way.
@@ -68,14 +68,6 @@ unsafe impl Element for SampleRecord {}
 
 const NO_SET: u32 = u32::MAX;
 
-#[cfg(test)]
-impl SampleRecord {
-    /// The packed row and the canvas row.
-    pub(crate) fn rows_of(&self) -> (u32, u32) {
-        (self.row, self.canvas_row)
-    }
-}
-
 /// The rows whose distributions are wanted, on the device.
 pub struct SampleRows {
     records: Buffer<SampleRecord>,
@@ -135,16 +127,6 @@ impl SampleRows {
 
     pub(crate) fn sets(&self) -> usize {
         self.sets
-    }
-
-    /// Forgets all but the first `rows` rows, which name none of the packed rows from `packed_rows` on.
-    pub(crate) fn truncate(&mut self, rows: usize, packed_rows: usize) {
-        self.count = self.count.min(rows);
-        self.packed_rows = self.packed_rows.min(packed_rows);
-    }
-
-    pub(crate) fn records_mut(&mut self) -> SliceMut<'_, SampleRecord> {
-        self.records.slice_mut(0..self.count)
     }
 
     pub(crate) fn records(&self) -> Slice<'_, SampleRecord> {

@@ -31,17 +31,6 @@ fn is_member(words: &[u64], token: u32) -> bool {
     words[token as usize / 64] >> (token % 64) & 1 == 1
 }
 
-/// Which hole rows leave a canvas: of the longest run of deleted ones at the end of each run of neighbouring rows, all but the first `keep`. A
-/// hole is its row and whether it is deleted.
-pub fn surplus(holes: &[(usize, bool)], keep: usize) -> Vec<bool> {
-    let mut leaves = Vec::with_capacity(holes.len());
-    for run in holes.chunk_by(|a, b| a.0 + 1 == b.0) {
-        let text = run.iter().rposition(|(_, is_deleted)| !is_deleted).map_or(0, |last| last + 1);
-        leaves.extend((0..run.len()).map(|index| index >= text + keep));
-    }
-    leaves
-}
-
 /// Decides when a canvas is done: its argmax has been the same for long enough, and is certain enough.
 #[derive(Clone, Debug, Default)]
 pub struct Stopping {
@@ -86,14 +75,6 @@ mod tests {
             [false, false, false, true, false]
         );
         assert!(Stopping::default().observe(&[1], &[0.0], 0, 0.1).0);
-    }
-
-    #[test]
-    fn the_surplus_is_behind_the_text_and_what_is_kept() {
-        let holes = [(3, true), (4, false), (5, true), (6, true), (7, true), (9, true), (10, true), (20, false)];
-        let (no, yes) = (false, true);
-        assert_eq!(surplus(&holes, 1), [no, no, no, yes, yes, no, yes, no]);
-        assert_eq!(surplus(&holes, 2), [no, no, no, no, yes, no, no, no]);
     }
 
     #[test]

@@ -2,89 +2,80 @@
 
 use crate::error::require;
 use crate::memory::{Buffer, Element, Slice};
-use crate::ops::steps::{RowOutcome, SampleRows, Step};
+use crate::ops::steps::{RowOutcome, Step};
 use crate::{Device, Error};
 
 use super::{CANVAS_HOLES_MAX, Schedule};
 
-/// One canvas of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CanvasSize {
-    /// Pinned rows counted.
-    pub rows: usize,
-    /// Rows that are not pinned; they stand together among the sample rows, canvas after canvas.
+/// One canvas of a run, as it stands before the run's next step.
+#[derive(Clone, Copy, Debug)]
+pub struct CanvasStart<'a> {
+    /// Rows that are not pinned, at least one; they stand together among the sample rows, canvas after canvas.
     pub holes: usize,
+    /// The argmax of those rows in the steps before, the oldest first, as many as are remembered.
+    pub history: &'a [&'a [u32]],
 }
 
 /// As the kernels have it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct CanvasRecord {
-    first_row: u32,
-    rows: u32,
     first_hole: u32,
     holes: u32,
-    first_result: u32,
-    is_packed: u32,
     is_done: u32,
-    steps: u32,
     history: u32,
     next_history: u32,
-    mean_entropy: f32,
     reserved: u32,
-}
-
-/// What a canvas has come to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CanvasState {
-    /// Its rows and holes now.
-    pub size: CanvasSize,
-    /// Where its results stand.
-    pub first_result: usize,
-    /// Whether its rows are still among the packed ones.
-    pub is_packed: bool,
-    /// Whether it has stopped.
-    pub is_done: bool,
-    /// Taken so far.
-    pub steps: u32,
-    /// Nats, of its last step.
-    pub mean_entropy: f32,
-}
-
-/// What the host learns of a run.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Canvases that go on.
-    pub live_canvases: u32,
-    /// Their rows, pinned ones counted.
-    pub live_rows: u32,
-    /// Their holes.
-    pub live_holes: u32,
-    /// The step that comes next.
-    pub next_step: u32,
 }
 
 // SAFETY: numbers without padding, of which every bit pattern is a value.
 #[expect(unsafe_code, reason = "see the trait")]
 unsafe impl Element for CanvasRecord {}
-// SAFETY: numbers without padding, of which every bit pattern is a value.
-#[expect(unsafe_code, reason = "see the trait")]
-unsafe impl Element for Progress {}
+
+/// Words that the device reports of a hole row, and of a canvas.
+const ROW_WORDS: usize = 7;
+const CANVAS_WORDS: usize = 2;
+
+/// What became of a hole row in a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowReport {
+    /// What the head found.
+    pub outcome: RowOutcome,
+    /// Whether the row holds its sample now, and not noise.
+    pub is_accepted: bool,
+    /// What it holds.
+    pub token: u32,
+}
+
+/// What became of a canvas in a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CanvasReport {
+    /// Whether its argmax has been the same for long enough, and is certain enough. Further steps leave it as it is.
+    pub is_done: bool,
+    /// Nats.
+    pub mean_entropy: f32,
+}
+
+/// What became of all canvases in a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Canvas after canvas.
+    pub rows: Vec<RowReport>,
+    /// In their order.
+    pub canvases: Vec<CanvasReport>,
+}
 
 /// The state of a run on the device, allocated once; its addresses stay the same, as a captured graph needs it.
 pub struct RunState {
     pub(super) canvases: Buffer<CanvasRecord>,
-    pub(super) results: Buffer<RowOutcome>,
-    pub(super) accepted: Buffer<u32>,
     pub(super) history: Buffer<u32>,
     pub(super) step: Buffer<Step>,
-    pub(super) progress: Buffer<Progress>,
+    /// Of each hole row, then of each canvas, so that one copy brings all of it to the host.
+    report: Buffer<u32>,
+    holes_limit: usize,
     pub(super) canvas_count: usize,
-    pub(super) results_count: usize,
-    /// Rows and holes of the canvases that are packed, and holes of the one that has most.
-    pub(super) packed_rows: usize,
-    pub(super) packed_holes: usize,
+    pub(super) holes: usize,
+    /// Holes of the canvas that has most.
     pub(super) holes_max: usize,
     pub(super) schedule: Option<Schedule>,
 }
@@ -94,64 +85,63 @@ impl RunState {
     pub fn new(device: &Device, canvases: usize, holes: usize, stability_threshold: usize) -> Result<Self, Error> {
         Ok(Self {
             canvases: device.allocate(canvases)?,
-            results: device.allocate(holes)?,
-            accepted: device.allocate(holes)?,
             history: device.allocate(holes * stability_threshold)?,
             step: device.allocate(1)?,
-            progress: device.allocate(1)?,
+            report: device.allocate(holes * ROW_WORDS + canvases * CANVAS_WORDS)?,
+            holes_limit: holes,
             canvas_count: 0,
-            results_count: 0,
-            packed_rows: 0,
-            packed_holes: 0,
+            holes: 0,
             holes_max: 0,
             schedule: None,
         })
     }
 
-    /// Begins a run of canvases whose rows are packed one after the other, as are their hole rows among the sample rows. A canvas
-    /// without holes is done already.
-    pub fn begin(&mut self, canvases: &[CanvasSize], schedule: Schedule) -> Result<(), Error> {
+    /// Begins a run of canvases with its step `step`, counted from 0, or goes on with one after its canvases were changed.
+    pub fn begin(&mut self, canvases: &[CanvasStart<'_>], step: u32, schedule: Schedule) -> Result<(), Error> {
         const NAME: &str = "run";
-        let holes: usize = canvases.iter().map(|canvas| canvas.holes).sum();
+        let threshold = schedule.stability_threshold as usize;
+        let holes = canvases.iter().fold(0_usize, |holes, canvas| holes.saturating_add(canvas.holes));
         require!(
             NAME,
-            canvases.len() <= self.canvases.len() && holes <= self.results.len(),
+            canvases.len() <= self.canvases.len() && holes <= self.holes_limit,
             "{holes} holes of {} canvases do not fit {} of {}",
             canvases.len(),
-            self.results.len(),
+            self.holes_limit,
             self.canvases.len()
         );
-        let remembered = holes * schedule.stability_threshold as usize;
+        let remembered = holes * threshold;
         require!(NAME, remembered <= self.history.len(), "there is no room for {remembered} remembered tokens");
         let longest = canvases.iter().map(|canvas| canvas.holes).max().unwrap_or(0);
         require!(NAME, longest <= CANVAS_HOLES_MAX, "{longest} holes of a canvas, of at most {CANVAS_HOLES_MAX}");
-        require!(NAME, canvases.iter().all(|canvas| canvas.holes <= canvas.rows), "a canvas has more holes than rows");
-        let rows = canvases.iter().fold(0_usize, |rows, canvas| rows.saturating_add(canvas.rows));
-        require!(NAME, rows <= i32::MAX as usize, "{rows} rows are too many");
-        let (mut first_row, mut first_hole) = (0, 0);
+        require!(NAME, step < schedule.step_limit, "step {step} of {}", schedule.step_limit);
+        let mut history = vec![0; remembered];
         let mut records = Vec::with_capacity(canvases.len());
-        for CanvasSize { rows, holes } in canvases {
+        let mut first_hole = 0;
+        for canvas in canvases {
+            require!(NAME, canvas.holes > 0, "a canvas has no holes");
+            require!(
+                NAME,
+                canvas.history.len() <= threshold && canvas.history.iter().all(|past| past.len() == canvas.holes),
+                "what is remembered of a canvas does not fit its {} holes",
+                canvas.holes
+            );
+            for (index, past) in canvas.history.iter().enumerate() {
+                history[index * holes + first_hole..][..canvas.holes].copy_from_slice(past);
+            }
             records.push(CanvasRecord {
-                first_row,
-                rows: *rows as u32,
-                first_hole,
-                holes: *holes as u32,
-                first_result: first_hole,
-                is_packed: 1,
-                is_done: (*holes == 0).into(),
-                steps: 0,
-                history: 0,
-                next_history: 0,
-                mean_entropy: 0.0,
+                first_hole: first_hole as u32,
+                holes: canvas.holes as u32,
+                is_done: 0,
+                history: canvas.history.len() as u32,
+                next_history: (canvas.history.len() % threshold.max(1)) as u32,
                 reserved: 0,
             });
-            first_row += *rows as u32;
-            first_hole += *holes as u32;
+            first_hole += canvas.holes;
         }
         self.canvases.slice_mut(0..records.len()).write(&records)?;
-        self.step.as_mut().write(&[Step { temperature: schedule.temperature(0), index: 0 }])?;
-        (self.canvas_count, self.results_count) = (canvases.len(), holes);
-        (self.packed_rows, self.packed_holes, self.holes_max) = (rows, holes, longest);
+        self.history.slice_mut(0..history.len()).write(&history)?;
+        self.step.as_mut().write(&[Step { temperature: schedule.temperature(step), index: step }])?;
+        (self.canvas_count, self.holes, self.holes_max) = (canvases.len(), holes, longest);
         self.schedule = Some(schedule);
         Ok(())
     }
@@ -161,44 +151,31 @@ impl RunState {
         self.step.as_slice()
     }
 
-    /// Of each hole row, canvas after canvas, what was found in its canvas's last step. Those of a canvas begin where they did when the run
-    /// began, also when it has fewer holes now.
-    pub fn results(&self) -> Slice<'_, RowOutcome> {
-        self.results.slice(0..self.results_count)
+    /// Where the reports of rows and canvases begin.
+    pub(super) fn report_addresses(&mut self) -> (u64, u64) {
+        let rows = self.holes * ROW_WORDS;
+        (self.report.slice_mut(0..rows).address(), self.report.slice_mut(rows..self.report.len()).address())
     }
 
-    /// Likewise, 1 where the sample was accepted.
-    pub fn accepted(&self) -> Slice<'_, u32> {
-        self.accepted.slice(0..self.results_count)
-    }
-
-    /// Who goes on, after a step.
-    pub fn progress(&self) -> Slice<'_, Progress> {
-        self.progress.as_slice()
-    }
-
-    /// What the canvases have come to.
-    pub fn canvases(&self) -> Result<Vec<CanvasState>, Error> {
-        let records = self.canvases.slice(0..self.canvas_count).read()?;
-        let state = |record: &CanvasRecord| CanvasState {
-            size: CanvasSize { rows: record.rows as usize, holes: record.holes as usize },
-            first_result: record.first_result as usize,
-            is_packed: record.is_packed != 0,
-            is_done: record.is_done != 0,
-            steps: record.steps,
-            mean_entropy: record.mean_entropy,
+    /// Waits for the last step, and says what became of the canvases.
+    pub fn report(&self) -> Result<Report, Error> {
+        let words = self.report.slice(0..self.holes * ROW_WORDS + self.canvas_count * CANVAS_WORDS).read()?;
+        let (rows, canvases) = words.split_at(self.holes * ROW_WORDS);
+        let row = |words: &[u32]| RowReport {
+            outcome: RowOutcome {
+                argmax: words[0],
+                sample: words[1],
+                entropy: f32::from_bits(words[2]),
+                probability: f32::from_bits(words[3]),
+                own_probability: f32::from_bits(words[4]),
+            },
+            is_accepted: words[5] != 0,
+            token: words[6],
         };
-        Ok(records.iter().map(state).collect())
-    }
-
-    /// Learns of the device what the packed rows are after a step that repacked them, so that the next one works on no others.
-    pub fn settle(&mut self, rows: &mut SampleRows) -> Result<Vec<CanvasState>, Error> {
-        let canvases = self.canvases()?;
-        let packed = canvases.iter().filter(|canvas| canvas.is_packed).map(|canvas| canvas.size);
-        self.packed_rows = packed.clone().map(|size| size.rows).sum();
-        self.packed_holes = packed.clone().map(|size| size.holes).sum();
-        self.holes_max = packed.map(|size| size.holes).max().unwrap_or(0);
-        rows.truncate(self.packed_holes, self.packed_rows);
-        Ok(canvases)
+        let canvas = |words: &[u32]| CanvasReport { is_done: words[0] != 0, mean_entropy: f32::from_bits(words[1]) };
+        Ok(Report {
+            rows: rows.chunks_exact(ROW_WORDS).map(row).collect(),
+            canvases: canvases.chunks_exact(CANVAS_WORDS).map(canvas).collect(),
+        })
     }
 }
