@@ -6,10 +6,13 @@
 pub(crate) mod cpu;
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod cuda;
+mod step;
 
 use crate::canvas::TokenSet;
 use crate::philox::Place;
 use crate::{Cancel, Error};
+
+pub(crate) use step::{CanvasHoles, StepInput, StepOutcome};
 
 /// A run of packed rows that belong to one prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +100,7 @@ pub(crate) struct RowOutcome {
 
 /// Tensor operations on one device. Weights belong to the backend; activations to a workspace, so that a backend
 /// can be shared; keys and values of a prompt to a cache.
-pub(crate) trait Backend: Send + Sync {
+pub(crate) trait Backend: Send + Sync + Sized {
     type Cache: Send + Sync;
     type Workspace: Send;
 
@@ -162,6 +165,17 @@ pub(crate) trait Backend: Send + Sync {
         settings: SampleSettings<'_>,
         outcomes: &mut [RowOutcome],
     ) -> Result<(), Error>;
+    /// Takes the canvases of a run one step further. A device that can do all of it without asking back does so.
+    fn step(
+        &self,
+        layers: usize,
+        input: StepInput<'_>,
+        prompts: &[&Self::Cache],
+        workspace: &mut Self::Workspace,
+        outcome: &mut StepOutcome,
+    ) -> Result<(), Error> {
+        step::on_host(self, layers, input, prompts, workspace, outcome)
+    }
 }
 
 /// Encodes the prompt tokens `ids` behind what each cache holds already. On cancellation, which is looked at twice a

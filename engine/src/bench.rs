@@ -6,17 +6,27 @@ use serde::Serialize;
 
 pub(crate) mod synthetic;
 
-pub use synthetic::{SyntheticDtype, SyntheticOptions, SyntheticPrefill, SyntheticReport, SyntheticStep, synthetic};
+pub use synthetic::{
+    SyntheticDtype, SyntheticKernel, SyntheticOptions, SyntheticPrefill, SyntheticReport, SyntheticStep, synthetic,
+};
 
-use crate::backend::{Backend, RowOutcome, SampleNoise, SampleRow, SampleSettings, Segment};
-use crate::backend::{denoise, encode};
+use crate::backend::{Backend, CanvasHoles, SampleRow, Segment, StepInput, StepOutcome, encode};
 use crate::checkpoint::{LayerKind, ModelConfig};
 use crate::local::{OnBackend, Placement, Precision, on_backend, open_checkpoint};
+use crate::noise::{Noise, NoiseKind, SeededNoise};
 use crate::philox::{self, Place, Purpose};
+use crate::sampler::Schedule;
 use crate::{Cancel, Device, Error, ModelSource};
 
-/// The temperature of the measured steps; the work does not depend on it.
-const TEMPERATURE: f32 = 0.6;
+/// Of the measured steps, which no canvas is ever certain enough to end; the work does not depend on the other numbers.
+const SCHEDULE: Schedule = Schedule {
+    step_limit: u32::MAX as usize,
+    entropy_bound: 0.1,
+    t_min: 0.4,
+    t_max: 0.8,
+    stability_threshold: 1,
+    confidence_threshold: f32::NEG_INFINITY,
+};
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -147,7 +157,7 @@ fn measure<B: Backend>(
     Ok(report)
 }
 
-pub(crate) fn measure_steps<B: Backend>(
+fn measure_steps<B: Backend>(
     backend: &B,
     config: &ModelConfig,
     cache: &B::Cache,
@@ -155,38 +165,79 @@ pub(crate) fn measure_steps<B: Backend>(
     repeats: usize,
     workspace: &mut B::Workspace,
 ) -> Result<Vec<f64>, Error> {
-    let ids = random_ids(config, rows);
-    let segments = [Segment { rows, prompt: 0 }];
-    let place = |row: usize| Place { seed: 0, candidate: 0, step: 0, row: row as u32 };
-    let mut samples: Vec<SampleRow> =
-        (0..rows).map(|row| SampleRow { row, allowed: None, place: place(row) }).collect();
-    let mut outcomes = vec![RowOutcome::default(); rows];
-    let mut targets = Vec::with_capacity(rows);
+    let mut endless = EndlessRun::new(config, rows);
     let mut times = Vec::with_capacity(repeats);
     let warm_up = repeats.min(10);
     for step in 0..warm_up + repeats {
-        samples.iter_mut().for_each(|sample| sample.place.step = step as u32);
         let start = Instant::now();
-        backend.run(|| {
-            denoise(backend, config.layers.len(), &ids, &segments, &[cache], &targets, workspace)?;
-            let settings = SampleSettings {
-                temperature: TEMPERATURE,
-                sets: &[],
-                noise: SampleNoise::Philox,
-                votes: &[],
-                own_probabilities: false,
-                keep_soft: true,
-            };
-            backend.sample(workspace, &samples, settings, &mut outcomes)
-        })?;
+        endless.step(backend, cache, workspace)?;
         if step >= warm_up {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }
-        if targets.is_empty() {
-            targets.extend((0..rows).map(Some));
-        }
     }
     Ok(times)
+}
+
+/// A run of one canvas without pinned rows that never stops.
+pub(crate) struct EndlessRun {
+    layers: usize,
+    step: usize,
+    noise: Noise<'static>,
+    ids: Vec<u32>,
+    rows: Vec<SampleRow>,
+    history: Vec<u32>,
+    soft_targets: Vec<Option<usize>>,
+    outcome: StepOutcome,
+}
+
+impl EndlessRun {
+    pub(crate) fn new(config: &ModelConfig, rows: usize) -> Self {
+        let place = |row: usize| Place { seed: 0, candidate: 0, step: 0, row: row as u32 };
+        Self {
+            layers: config.layers.len(),
+            step: 0,
+            noise: Noise::Seeded(SeededNoise { kind: NoiseKind::Uniform, vocabulary: config.vocab_size as u32 }),
+            ids: random_ids(config, rows),
+            rows: (0..rows).map(|row| SampleRow { row, allowed: None, place: place(row) }).collect(),
+            history: Vec::with_capacity(rows),
+            soft_targets: Vec::with_capacity(rows),
+            outcome: StepOutcome::default(),
+        }
+    }
+
+    /// The next step.
+    pub(crate) fn step<B: Backend>(
+        &mut self,
+        backend: &B,
+        cache: &B::Cache,
+        workspace: &mut B::Workspace,
+    ) -> Result<(), Error> {
+        let count = self.rows.len();
+        self.rows.iter_mut().for_each(|row| row.place.step = self.step as u32);
+        let input = StepInput {
+            step: self.step,
+            schedule: &SCHEDULE,
+            noise: self.noise,
+            ids: &self.ids,
+            segments: &[Segment { rows: count, prompt: 0 }],
+            soft_targets: &self.soft_targets,
+            rows: &self.rows,
+            canvases: &[CanvasHoles { holes: count, remembered: self.history.len() / count }],
+            history: &self.history,
+            sets: &[],
+            votes: &[],
+            own_probabilities: false,
+        };
+        backend.step(self.layers, input, &[cache], workspace, &mut self.outcome)?;
+        self.step += 1;
+        self.ids.copy_from_slice(&self.outcome.tokens);
+        self.history.clear();
+        self.history.extend(self.outcome.outcomes.iter().map(|outcome| outcome.argmax));
+        if self.soft_targets.is_empty() {
+            self.soft_targets.extend((0..count).map(Some));
+        }
+        Ok(())
+    }
 }
 
 pub(crate) fn random_ids(config: &ModelConfig, count: usize) -> Vec<u32> {

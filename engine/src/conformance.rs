@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::backend::{Backend, SampleNoise, Segment, denoise, encode};
-use crate::canvas::{Canvas, Row, TokenSet};
+use crate::backend::{Backend, Segment, denoise, encode};
+use crate::canvas::{Canvas, Row};
 use crate::checkpoint::Checkpoint;
-use crate::denoiser::{CanvasJob, NoiseSource, Run};
+use crate::denoiser::{CanvasJob, Run};
 use crate::local::{OnBackend, Placement, Precision, on_backend};
-use crate::philox::Place;
+use crate::noise::{Noise, Tape};
 use crate::prior::Votes;
 use crate::sampler::Schedule;
 use crate::{Cancel, Device, Error, ModelSource};
@@ -110,7 +110,7 @@ fn run_tape<B: Backend>(backend: &B, checkpoint: &Checkpoint, input: &Input) -> 
         layers,
         prompts: &[&cache],
         schedule: &schedule,
-        noise: &tape,
+        noise: Noise::Tape(tape),
         sets: &[],
         delete: None,
         grow_to: None,
@@ -129,25 +129,6 @@ fn run_tape<B: Backend>(backend: &B, checkpoint: &Checkpoint, input: &Input) -> 
     };
     let denoised = run.run(vec![job], &mut workspace, &cancel, &mut |report| trace.record(&report))?;
     Ok(Output::Trace(trace, denoised[0].steps))
-}
-
-/// Recorded noise.
-struct Tape<'a> {
-    rows: usize,
-    vocabulary: usize,
-    gumbel: &'a [f32],
-    renoise: &'a [u32],
-}
-
-impl NoiseSource for Tape<'_> {
-    fn gumbel(&self, step: usize) -> SampleNoise<'_> {
-        let size = self.rows * self.vocabulary;
-        SampleNoise::Tape(&self.gumbel[step * size..][..size])
-    }
-
-    fn renoise(&self, place: Place, _allowed: Option<&TokenSet>) -> u32 {
-        self.renoise[place.step as usize * self.rows + place.row as usize]
-    }
 }
 
 /// A file that is named in an error.

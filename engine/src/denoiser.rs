@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use crate::backend::{Backend, RowOutcome, RowVote, SampleNoise, SampleRow, SampleSettings, Segment, denoise};
+use crate::backend::{Backend, CanvasHoles, RowOutcome, RowVote, SampleRow, Segment, StepInput, StepOutcome};
 use crate::canvas::{Canvas, Row, TokenSet};
-use crate::philox::{self, Place, Purpose};
+use crate::noise::Noise;
+use crate::philox::Place;
 use crate::prior::{AcceptedRow, Votes};
-use crate::sampler::{Schedule, Stopping, accept};
+use crate::sampler::{History, Schedule};
 use crate::{Cancel, Error};
 
 mod growth;
@@ -16,58 +17,6 @@ mod tests;
 
 use growth::{Growth, pushed};
 use surplus::{moved, surplus};
-
-/// Where a run's random numbers come from.
-pub(crate) trait NoiseSource {
-    /// The Gumbel noise of one step.
-    fn gumbel(&self, step: usize) -> SampleNoise<'_>;
-    /// The token that a rejected position gets.
-    fn renoise(&self, place: Place, allowed: Option<&TokenSet>) -> u32;
-}
-
-/// What an unknown position holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoiseKind {
-    /// A random token.
-    Uniform,
-    /// This mask token.
-    Absorbing(u32),
-}
-
-/// Noise from a seed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SeededNoise {
-    pub(crate) kind: NoiseKind,
-    pub(crate) vocabulary: u32,
-}
-
-impl SeededNoise {
-    /// What a hole position holds before the first step.
-    pub(crate) fn start(&self, place: Place, allowed: Option<&TokenSet>) -> u32 {
-        self.token(place, Purpose::Start, allowed)
-    }
-
-    fn token(&self, place: Place, purpose: Purpose, allowed: Option<&TokenSet>) -> u32 {
-        match (self.kind, allowed) {
-            (NoiseKind::Absorbing(mask), _) => mask,
-            (NoiseKind::Uniform, None) => philox::token(place, purpose, self.vocabulary),
-            (NoiseKind::Uniform, Some(set)) => {
-                let index = philox::token(place, purpose, set.len() as u32);
-                set.nth(index as usize).unwrap_or(0)
-            }
-        }
-    }
-}
-
-impl NoiseSource for SeededNoise {
-    fn gumbel(&self, _step: usize) -> SampleNoise<'_> {
-        SampleNoise::Philox
-    }
-
-    fn renoise(&self, place: Place, allowed: Option<&TokenSet>) -> u32 {
-        self.token(place, Purpose::Renoise, allowed)
-    }
-}
 
 /// One canvas of a run.
 pub(crate) struct CanvasJob {
@@ -121,7 +70,7 @@ pub(crate) struct Run<'a, B: Backend> {
     pub(crate) layers: usize,
     pub(crate) prompts: &'a [&'a B::Cache],
     pub(crate) schedule: &'a Schedule,
-    pub(crate) noise: &'a dyn NoiseSource,
+    pub(crate) noise: Noise<'a>,
     /// The token sets that the canvases' rows name.
     pub(crate) sets: &'a [TokenSet],
     /// The token that says that a row holds no text; rows at a hole's end that do are removed between steps.
@@ -138,7 +87,7 @@ pub(crate) struct Run<'a, B: Backend> {
 struct Progress {
     job: CanvasJob,
     hole_rows: Vec<usize>,
-    stopping: Stopping,
+    history: History,
     outcomes: Vec<RowOutcome>,
     accepted: Vec<bool>,
     /// Which rows the soft embeddings of the last pass that it took part in belong to, in their order.
@@ -184,32 +133,30 @@ impl<B: Backend> Run<'_, B> {
         workspace: &mut B::Workspace,
     ) -> Result<(), Error> {
         pass.lay_out(step, states, self.first_soft.is_some());
-        let settings = SampleSettings {
-            temperature: self.schedule.temperature(step),
-            sets: self.sets,
-            noise: self.noise.gumbel(step),
+        let Self { backend, layers, prompts, schedule, noise, sets, own_probabilities, .. } = *self;
+        if let Some(logits) = self.first_soft.filter(|_| step == 0) {
+            backend.run(|| backend.soften(workspace, logits))?;
+        }
+        let input = StepInput {
+            step,
+            schedule,
+            noise,
+            ids: &pass.ids,
+            segments: &pass.segments,
+            soft_targets: &pass.soft_targets,
+            rows: &pass.rows,
+            canvases: &pass.canvases,
+            history: &pass.history,
+            sets,
             votes: &pass.votes,
-            own_probabilities: self.own_probabilities,
-            keep_soft: step + 1 < self.schedule.step_limit,
+            own_probabilities,
         };
-        pass.outcomes.clear();
-        pass.outcomes.resize(pass.rows.len(), RowOutcome::default());
-        let Pass { ids, segments, rows, outcomes, soft_targets, .. } = pass;
-        let Self { backend, layers, prompts, .. } = *self;
-        let first_soft = self.first_soft.filter(|_| step == 0);
-        backend.run(|| {
-            if let Some(logits) = first_soft {
-                backend.soften(workspace, logits)?;
-            }
-            denoise(backend, layers, ids, segments, prompts, soft_targets, workspace)?;
-            backend.sample(workspace, rows, settings, outcomes)
-        })?;
+        backend.step(layers, input, prompts, workspace, &mut pass.outcome)?;
         let mut first = 0;
-        for state in states.iter_mut().filter(|state| !state.done) {
-            let count = state.hole_rows.len();
-            state.outcomes.copy_from_slice(&pass.outcomes[first..first + count]);
-            first += count;
-            self.advance(step, state, pass);
+        for (index, state) in states.iter_mut().filter(|state| !state.done).enumerate() {
+            let range = first..first + state.hole_rows.len();
+            first = range.end;
+            state.advance(step, &pass.outcome, range, index);
         }
         Ok(())
     }
@@ -220,29 +167,8 @@ impl<B: Backend> Run<'_, B> {
         state.done &= !grown;
         let shrunk = !state.done && state.remove_surplus(delete);
         if grown || shrunk {
-            state.stopping.restart();
+            state.history.clear();
         }
-    }
-
-    /// Accepts, renoises, and decides whether the canvas is done.
-    fn advance(&self, step: usize, state: &mut Progress, pass: &mut Pass) {
-        pass.entropies.clear();
-        pass.entropies.extend(state.outcomes.iter().map(|outcome| outcome.entropy));
-        accept(&pass.entropies, self.schedule.entropy_bound, &mut pass.order, &mut state.accepted);
-        for (index, row) in state.hole_rows.iter().enumerate() {
-            let token = if state.accepted[index] {
-                state.outcomes[index].sample
-            } else {
-                let allowed = state.job.canvas.row(*row).allowed().map(|set| &self.sets[set]);
-                self.noise.renoise(state.job.place(step, *row), allowed)
-            };
-            state.job.canvas.set(*row, token);
-        }
-        pass.argmax.clear();
-        pass.argmax.extend(state.outcomes.iter().map(|outcome| outcome.argmax));
-        let mean_entropy = pass.entropies.iter().sum::<f32>() / pass.entropies.len() as f32;
-        state.steps = step + 1;
-        state.done = state.stopping.observe(&pass.argmax, mean_entropy);
     }
 }
 
@@ -256,7 +182,7 @@ impl Progress {
     fn new(job: CanvasJob, schedule: &Schedule) -> Self {
         let hole_rows: Vec<usize> = job.canvas.hole_rows().collect();
         Self {
-            stopping: Stopping::new(schedule),
+            history: History::new(schedule),
             outcomes: vec![RowOutcome::default(); hole_rows.len()],
             accepted: vec![false; hole_rows.len()],
             soft_rows: Vec::with_capacity(hole_rows.len()),
@@ -265,6 +191,18 @@ impl Progress {
             job,
             hole_rows,
         }
+    }
+
+    /// Takes what a step made of its hole rows, which stand in `range` among all, and of the canvas, which is the `index`-th.
+    fn advance(&mut self, step: usize, outcome: &StepOutcome, range: Range<usize>, index: usize) {
+        self.outcomes.copy_from_slice(&outcome.outcomes[range.clone()]);
+        self.accepted.copy_from_slice(&outcome.accepted[range.clone()]);
+        for (row, token) in self.hole_rows.iter().zip(&outcome.tokens[range]) {
+            self.job.canvas.set(*row, *token);
+        }
+        self.history.push(self.outcomes.iter().map(|outcome| outcome.argmax));
+        self.steps = step + 1;
+        self.done = outcome.done[index];
     }
 
     /// The next pass leaves a soft embedding for each hole row.
@@ -286,7 +224,7 @@ impl Progress {
     }
 
     /// Adds rows of noise to holes in which none is left over; whether there are any.
-    fn grow(&mut self, canvas_rows: usize, delete: u32, noise: &dyn NoiseSource, sets: &[TokenSet]) -> bool {
+    fn grow(&mut self, canvas_rows: usize, delete: u32, noise: Noise<'_>, sets: &[TokenSet]) -> bool {
         let mut first = 0;
         let mut grown = false;
         for hole in 0..self.job.holes.len() {
@@ -392,12 +330,11 @@ struct Pass {
     ids: Vec<u32>,
     segments: Vec<Segment>,
     rows: Vec<SampleRow>,
+    canvases: Vec<CanvasHoles>,
+    history: Vec<u32>,
     votes: Vec<RowVote>,
-    outcomes: Vec<RowOutcome>,
     soft_targets: Vec<Option<usize>>,
-    entropies: Vec<f32>,
-    order: Vec<usize>,
-    argmax: Vec<u32>,
+    outcome: StepOutcome,
 }
 
 impl Pass {
@@ -407,12 +344,11 @@ impl Pass {
             ids: Vec::with_capacity(rows),
             segments: Vec::with_capacity(states.len()),
             rows: Vec::with_capacity(rows),
+            canvases: Vec::with_capacity(states.len()),
+            history: Vec::new(),
             votes: Vec::new(),
-            outcomes: Vec::with_capacity(rows),
             soft_targets: Vec::with_capacity(rows),
-            entropies: Vec::with_capacity(rows),
-            order: Vec::with_capacity(rows),
-            argmax: Vec::with_capacity(rows),
+            outcome: StepOutcome::default(),
         }
     }
 
@@ -421,6 +357,8 @@ impl Pass {
         self.ids.clear();
         self.segments.clear();
         self.rows.clear();
+        self.canvases.clear();
+        self.history.clear();
         self.votes.clear();
         self.soft_targets.clear();
         for state in states {
@@ -437,6 +375,8 @@ impl Pass {
             self.segments.push(Segment { rows: state.job.canvas.len(), prompt: state.job.prompt });
             self.soft_targets.extend(state.soft_rows.iter().map(|row| row.map(|row| first + row)));
             state.keep_soft_rows();
+            self.canvases.push(CanvasHoles { holes: state.hole_rows.len(), remembered: state.history.len() });
+            state.history.iter().for_each(|argmax| self.history.extend_from_slice(argmax));
             for row in &state.hole_rows {
                 let allowed = state.job.canvas.row(*row).allowed();
                 self.rows.push(SampleRow { row: first + row, allowed, place: state.job.place(step, *row) });

@@ -21,6 +21,7 @@ mod embedded;
 mod error;
 mod infiller;
 mod local;
+mod noise;
 mod philox;
 mod prior;
 mod prompt;

@@ -58,43 +58,62 @@ pub(crate) fn accept(entropies: &[f32], entropy_bound: f32, order: &mut Vec<usiz
     }
 }
 
-/// Decides when a canvas is done: its argmax has been the same for long enough, and is certain enough.
-#[derive(Clone, Debug)]
-pub(crate) struct Stopping {
-    recent: VecDeque<Vec<u32>>,
-    stability_threshold: usize,
-    confidence_threshold: f32,
+/// Whether a canvas is done: its argmax is the same as in so many steps before, and certain enough. `past` are the steps' that are
+/// remembered, `argmax` and `entropies` the newest's.
+pub(crate) fn is_settled<'a>(
+    mut past: impl ExactSizeIterator<Item = &'a [u32]>,
+    argmax: impl Iterator<Item = u32> + Clone,
+    entropies: &[f32],
+    schedule: &Schedule,
+) -> bool {
+    let mean_entropy = entropies.iter().sum::<f32>() / entropies.len() as f32;
+    past.len() >= schedule.stability_threshold
+        && past.all(|past| past.iter().copied().eq(argmax.clone()))
+        && mean_entropy < schedule.confidence_threshold
 }
 
-impl Stopping {
+/// The argmax of a canvas's hole rows in its last steps, as many as it takes to know that it is stable.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    recent: VecDeque<Vec<u32>>,
+    limit: usize,
+}
+
+impl History {
     pub(crate) fn new(schedule: &Schedule) -> Self {
-        Self {
-            recent: VecDeque::with_capacity(schedule.stability_threshold + 1),
-            stability_threshold: schedule.stability_threshold,
-            confidence_threshold: schedule.confidence_threshold,
-        }
+        let limit = schedule.stability_threshold;
+        Self { recent: VecDeque::with_capacity(limit + 1), limit }
     }
 
     /// Forgets what it saw, because the canvas has other rows now.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.recent.clear();
     }
 
-    /// Takes the newest argmax of the hole rows and their mean entropy; true when the canvas is done.
-    pub(crate) fn observe(&mut self, argmax: &[u32], mean_entropy: f32) -> bool {
-        let stable = self.recent.len() >= self.stability_threshold && self.recent.iter().all(|past| past == argmax);
-        if self.stability_threshold > 0 {
-            // The oldest buffer is used again, so that a step allocates nothing.
-            let mut newest = if self.recent.len() < self.stability_threshold {
-                Vec::with_capacity(argmax.len())
-            } else {
-                self.recent.pop_front().unwrap_or_default()
-            };
-            newest.clear();
-            newest.extend_from_slice(argmax);
-            self.recent.push_back(newest);
+    /// Steps that are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.recent.len()
+    }
+
+    /// The steps, the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u32]> {
+        self.recent.iter().map(Vec::as_slice)
+    }
+
+    /// Takes the newest argmax.
+    pub(crate) fn push(&mut self, argmax: impl ExactSizeIterator<Item = u32>) {
+        if self.limit == 0 {
+            return;
         }
-        stable && mean_entropy < self.confidence_threshold
+        // The oldest buffer is used again, so that a step allocates nothing.
+        let mut newest = if self.recent.len() < self.limit {
+            Vec::with_capacity(argmax.len())
+        } else {
+            self.recent.pop_front().unwrap_or_default()
+        };
+        newest.clear();
+        newest.extend(argmax);
+        self.recent.push_back(newest);
     }
 }
 
@@ -135,31 +154,56 @@ mod tests {
         assert_eq!(accepted, [false, true, false]);
     }
 
+    /// Takes one step after the other, and says when the canvas is done.
+    struct Observed<'a> {
+        schedule: &'a Schedule,
+        history: History,
+    }
+
+    impl<'a> Observed<'a> {
+        fn by(schedule: &'a Schedule) -> Self {
+            Self { schedule, history: History::new(schedule) }
+        }
+
+        fn step(&mut self, argmax: &[u32], entropy: f32) -> bool {
+            let past: Vec<&[u32]> = self.history.iter().collect();
+            let entropies = vec![entropy; argmax.len()];
+            let done = is_settled(past.into_iter(), argmax.iter().copied(), &entropies, self.schedule);
+            self.history.push(argmax.iter().copied());
+            done
+        }
+    }
+
     #[test]
     fn stops_only_when_stable_and_confident() {
-        let mut stopping = Stopping::new(&SCHEDULE);
-        assert!(!stopping.observe(&[1, 2], 0.0), "nothing to compare with yet");
-        assert!(!stopping.observe(&[1, 3], 0.0), "changed");
-        assert!(!stopping.observe(&[1, 3], 0.005), "not strictly below the threshold");
-        assert!(stopping.observe(&[1, 3], 0.004));
+        let mut canvas = Observed::by(&SCHEDULE);
+        assert!(!canvas.step(&[1, 2], 0.0), "nothing to compare with yet");
+        assert!(!canvas.step(&[1, 3], 0.0), "changed");
+        assert!(!canvas.step(&[1, 3], 0.005), "not strictly below the threshold");
+        assert!(canvas.step(&[1, 3], 0.004));
+        canvas.history.clear();
+        assert!(!canvas.step(&[1, 3], 0.004), "what it was compared with is forgotten");
     }
 
     #[test]
     fn without_a_stability_threshold_confidence_is_enough() {
-        let mut stopping = Stopping::new(&Schedule { stability_threshold: 0, ..SCHEDULE });
-        assert!(!stopping.observe(&[1], 0.01));
-        assert!(stopping.observe(&[2], 0.001));
+        let schedule = Schedule { stability_threshold: 0, ..SCHEDULE };
+        let mut canvas = Observed::by(&schedule);
+        assert!(!canvas.step(&[1], 0.01));
+        assert!(canvas.step(&[2], 0.001));
+        assert_eq!(canvas.history.len(), 0);
     }
 
     #[test]
     fn a_longer_history_needs_as_many_equal_canvases() {
-        let mut stopping = Stopping::new(&Schedule { stability_threshold: 2, ..SCHEDULE });
-        assert!(!stopping.observe(&[1], 0.0));
-        assert!(!stopping.observe(&[1], 0.0));
-        assert!(stopping.observe(&[1], 0.0));
-        assert!(!stopping.observe(&[2], 0.0));
-        assert!(!stopping.observe(&[2], 0.0), "the canvas before the last was another");
-        assert!(stopping.observe(&[2], 0.0));
+        let schedule = Schedule { stability_threshold: 2, ..SCHEDULE };
+        let mut canvas = Observed::by(&schedule);
+        assert!(!canvas.step(&[1], 0.0));
+        assert!(!canvas.step(&[1], 0.0));
+        assert!(canvas.step(&[1], 0.0));
+        assert!(!canvas.step(&[2], 0.0));
+        assert!(!canvas.step(&[2], 0.0), "the canvas before the last was another");
+        assert!(canvas.step(&[2], 0.0));
     }
 
     proptest! {

@@ -10,6 +10,7 @@ mod feed_forward;
 mod head;
 mod rates;
 mod source;
+mod step;
 mod synthetic;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,7 +25,9 @@ use lacuna_kernels::ops::rows::NormOutput;
 use lacuna_kernels::{Device, Element, Slice, bf16};
 
 use crate::Error;
-use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack};
+use crate::backend::{
+    Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack, StepInput, StepOutcome,
+};
 use crate::checkpoint::ModelConfig;
 use crate::local::LoadProgress;
 
@@ -183,5 +186,16 @@ impl<T: Activation> Backend for CudaBackend<T> {
         outcomes: &mut [RowOutcome],
     ) -> Result<(), Error> {
         head::sample(&self.weights, workspace, rows, settings, outcomes).map_err(failed(&self.device))
+    }
+    fn step(
+        &self,
+        layers: usize,
+        input: StepInput<'_>,
+        prompts: &[&Cache<T>],
+        workspace: &mut Workspace<T>,
+        outcome: &mut StepOutcome,
+    ) -> Result<(), Error> {
+        assert!(layers == self.weights.layers.len(), "a step goes through all layers");
+        step::step(&self.weights, workspace, input, prompts, outcome).map_err(failed(&self.device))
     }
 }

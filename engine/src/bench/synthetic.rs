@@ -70,10 +70,16 @@ pub struct SyntheticStep {
     pub rows: usize,
     /// Tokens in the cached prompt.
     pub prompt: usize,
-    /// Milliseconds.
+    /// Milliseconds, from the call until the host has the step's report.
     pub median_ms: f64,
     /// Milliseconds; a tenth of the steps took no longer.
     pub p10_ms: f64,
+    /// Milliseconds of the card's own time, by its events.
+    pub device_ms: f64,
+    /// Milliseconds of the card's time where the step's kernels are launched one by one and not as a graph.
+    pub launched_ms: f64,
+    /// What each kernel takes of a step, the slowest first.
+    pub kernels: Vec<SyntheticKernel>,
     /// 10^9 bytes that the step has to read: weights, of the experts those that even routing touches, and cached keys and values.
     pub gb: f64,
     /// What that makes a second, at the median.
@@ -82,6 +88,17 @@ pub struct SyntheticStep {
     pub share_of_copy: f64,
     /// 10^9 multiplications and additions that the step's products need.
     pub gflop: f64,
+}
+
+/// All launches of one kernel in a step. Together they take longer than the step, whose launches follow each other without a gap.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyntheticKernel {
+    /// As in its source.
+    pub name: &'static str,
+    /// How often it is launched.
+    pub launches: usize,
+    /// Milliseconds of the card's time together.
+    pub ms: f64,
 }
 
 /// Encoding a prompt from nothing.

@@ -5,9 +5,10 @@ use std::ops::Range;
 use proptest::prelude::{Strategy, any, prop};
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
-use super::{CanvasJob, Denoised, NoiseKind, Run, SeededNoise};
+use super::{CanvasJob, Denoised, Run};
 use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack};
 use crate::canvas::{Canvas, Row, TokenSet};
+use crate::noise::{Noise, NoiseKind, SeededNoise};
 use crate::philox::{self, Place, Purpose};
 use crate::prior::Votes;
 use crate::sampler::Schedule;
@@ -180,7 +181,7 @@ fn run_growing(
         layers: 2,
         prompts: &[&()],
         schedule: &SCHEDULE,
-        noise: &noise,
+        noise: Noise::Seeded(noise),
         sets: &sets,
         delete,
         grow_to,
@@ -310,7 +311,7 @@ fn a_cancelled_run_ends_before_the_next_step() {
         layers: 1,
         prompts: &[&()],
         schedule: &Schedule { confidence_threshold: 0.0, ..SCHEDULE },
-        noise: &noise,
+        noise: Noise::Seeded(noise),
         sets: &[],
         delete: None,
         grow_to: None,

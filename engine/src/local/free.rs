@@ -7,6 +7,7 @@ use super::{Engine, State, answer, milliseconds_since, progress::Progress};
 use crate::backend::Backend;
 use crate::canvas::Canvas;
 use crate::denoiser::{CanvasJob, Run, StepReport};
+use crate::noise::Noise;
 use crate::philox::Place;
 use crate::prior::{Continuation, Votes, continuations_at, weights};
 use crate::prompt::{self, LINE_SET, Layout, LineEnd, Passage, SizedHole};
@@ -85,7 +86,7 @@ impl<B: Backend> Engine<B> {
             layers: self.layers,
             prompts: &[cache],
             schedule: &self.schedule,
-            noise: &self.noise,
+            noise: Noise::Seeded(self.noise),
             sets: &self.sets,
             delete: self.delete,
             grow_to: self.elastic.growth.then_some(self.budget.canvas_rows),

@@ -199,10 +199,10 @@ pub fn attend<T: AttentionElement>(
     let query_tiles = (segments.longest() * group).div_ceil(tile.queries);
     let most_seen = match (segments.is_prompt(), window) {
         (true, Some(window)) => {
-            (segments.most_cached() + segments.longest()).min(window + tile.queries.div_ceil(group))
+            (segments.cached_bound() + segments.longest()).min(window + tile.queries.div_ceil(group))
         }
-        (false, Some(window)) => segments.most_cached().min(window - 1) + segments.longest(),
-        (_, None) => segments.most_cached() + segments.longest(),
+        (false, Some(window)) => segments.cached_bound().min(window - 1) + segments.longest(),
+        (_, None) => segments.cached_bound() + segments.longest(),
     };
     let per_split = rows * shape.heads * (shape.head_dim + 2);
     let splits = best_splits(

@@ -183,9 +183,10 @@ impl<'a, T: Element> Segments<'a, T> {
         self.layer.longest
     }
 
-    /// Tokens in the fullest cache, before the pass.
-    pub(crate) fn most_cached(&self) -> usize {
-        self.layer.most_cached
+    /// As many tokens as there are in the fullest cache before the pass, or a few more for canvases: launches go by it, and should be the same
+    /// while a prompt grows, so that a graph serves.
+    pub fn cached_bound(&self) -> usize {
+        if self.is_prompt { self.layer.most_cached } else { rounded_up(self.layer.most_cached) }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -216,6 +217,16 @@ impl<'a, T: Element> Segments<'a, T> {
 }
 
 const NAME: &str = "segments";
+
+/// To a power of two, and beyond 256 to a multiple of it.
+fn rounded_up(tokens: usize) -> usize {
+    const BLOCK: usize = 256;
+    match tokens {
+        0 => 0,
+        tokens if tokens < BLOCK => tokens.next_power_of_two(),
+        tokens => tokens.checked_next_multiple_of(BLOCK).unwrap_or(tokens),
+    }
+}
 
 /// Checks segments and collects them.
 struct Writer {

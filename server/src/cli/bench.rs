@@ -107,9 +107,19 @@ fn write_synthetic_table(out: &mut dyn Write, report: &SyntheticReport) -> std::
         let (speed, share) = (step.gb_per_s, step.share_of_copy * 100.0);
         writeln!(
             out,
-            "step     {:>5} rows   {:>8.2} ms  over {} tokens, reads {:.1} GB at {speed:.0} GB/s, {share:.0}% of a copy",
-            step.rows, step.median_ms, step.prompt, step.gb
+            "step     {:>5} rows   {:>8.2} ms  over {} tokens, reads {:.1} GB at {speed:.0} GB/s, {share:.0}% of a copy; \
+             the card takes {:.2} ms, and {:.2} without a graph",
+            step.rows, step.median_ms, step.prompt, step.gb, step.device_ms, step.launched_ms
         )?;
+    }
+    // The kernels of the largest canvas over the shortest prompt that there is.
+    let largest = report.steps.iter().max_by_key(|step| (step.rows, step.prompt > 0, std::cmp::Reverse(step.prompt)));
+    let Some(step) = largest else { return Ok(()) };
+    writeln!(out, "kernels of a step of {} rows over {} tokens, each timed by itself:", step.rows, step.prompt)?;
+    let all: f64 = step.kernels.iter().map(|kernel| kernel.ms).sum();
+    for kernel in &step.kernels {
+        let share = kernel.ms / all * 100.0;
+        writeln!(out, "{:>8.3} ms {share:>4.0}%  {:>4} x  {}", kernel.ms, kernel.launches, kernel.name)?;
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Attention of new prompt tokens (causal) and of canvases (both directions) over a prompt's cached keys and values.
 
-use lacuna_kernels::Error;
 use lacuna_kernels::ops::attention::{AttentionInput, attend};
 use lacuna_kernels::ops::linear::linear;
 use lacuna_kernels::ops::norm::{add_normed, rms_norm};
 use lacuna_kernels::ops::rope::{OwnKeys, place_heads};
 use lacuna_kernels::ops::rows::NormedOutput;
+use lacuna_kernels::ops::segments::{CanvasSegment, PromptSegment, SegmentBuffer, SegmentTables};
+use lacuna_kernels::{Device, Error};
 
 use super::weights::Weights;
 use super::workspace::{Ready, Workspace};
@@ -23,22 +24,9 @@ pub(super) fn attend_prompt<T: Activation>(
     let layer = &weights.layers[layer_index];
     project(weights, workspace, layer_index)?;
     let Workspace { device, attention, rows, .. } = workspace;
-    for segment in segments {
-        caches[segment.prompt].layers[layer_index].reserve(device, layer.kv_width(), segment.rows)?;
-    }
     {
-        // Each cache is lent once, and handed out in the order of the segments.
-        let mut lent: Vec<_> = caches.iter_mut().map(|cache| Some(&mut cache.layers[layer_index])).collect();
-        let listed: Option<Vec<_>> =
-            segments.iter().map(|segment| lent[segment.prompt].take()?.prompt_segment(segment.rows)).collect();
-        let Some(listed) = listed else {
-            return Err(Error::Shape {
-                operation: "attend_prompt",
-                reason: "two segments are of the same prompt".to_owned(),
-            });
-        };
-        let tables = attention.segments[layer_index].write_prompts(vec![listed], |_| layer.shape)?;
-        let placed = tables.layer(0);
+        let tables = prompt_tables(weights, device, &mut attention.prompts, segments, caches)?;
+        let placed = tables.layer(layer_index);
         let queries = attention.queries.slice_mut(0..*rows * layer.shape.query_width());
         place_heads(
             &placed,
@@ -54,12 +42,8 @@ pub(super) fn attend_prompt<T: Activation>(
             attend(&placed, input, layer.window, attention.scratch.as_mut(), attended)?;
         }
     }
-    for segment in segments {
-        let cache = &mut caches[segment.prompt];
-        cache.layers[layer_index].tokens += segment.rows;
-        if layer_index + 1 == weights.layers.len() {
-            cache.tokens += segment.rows;
-        }
+    if layer_index + 1 == weights.layers.len() {
+        segments.iter().for_each(|segment| caches[segment.prompt].tokens += segment.rows);
     }
     if keys_only {
         return Ok(());
@@ -77,12 +61,8 @@ pub(super) fn attend_canvas<T: Activation>(
     let layer = &weights.layers[layer_index];
     project(weights, workspace, layer_index)?;
     let Workspace { attention, rows, .. } = workspace;
-    let listed: Vec<_> = segments
-        .iter()
-        .map(|segment| caches[segment.prompt].layers[layer_index].canvas_segment(segment.rows, &weights.nothing))
-        .collect();
-    let tables = attention.segments[layer_index].write_canvases(&[listed], |_| layer.shape)?;
-    let placed = tables.layer(0);
+    let tables = canvas_tables(weights, &mut attention.canvases, segments, caches)?;
+    let placed = tables.layer(layer_index);
     let (query_numbers, kv_numbers) = (*rows * layer.shape.query_width(), *rows * layer.kv_width());
     place_heads(
         &placed,
@@ -101,6 +81,56 @@ pub(super) fn attend_canvas<T: Activation>(
     let attended = attention.attended.slice_mut(0..query_numbers);
     attend(&placed, input, layer.window, attention.scratch.as_mut(), attended)?;
     finish(weights, workspace, layer_index)
+}
+
+/// Makes room in the caches for the new tokens of prompts, and tells the device where in each layer they go. It is told once a pass: the tables are
+/// the same in all layers.
+fn prompt_tables<'a, T: Activation>(
+    weights: &Weights<T>,
+    device: &Device,
+    buffer: &'a mut SegmentBuffer,
+    segments: &[Segment],
+    caches: &'a mut [&mut Cache<T>],
+) -> Result<SegmentTables<'a, T>, Error> {
+    for segment in segments {
+        let Cache { layers, tokens } = &mut *caches[segment.prompt];
+        for (cache, layer) in layers.iter_mut().zip(&weights.layers) {
+            cache.reserve(device, layer.kv_width(), *tokens, segment.rows)?;
+        }
+    }
+    // Each cache is lent once, and handed out in the order of the segments.
+    let mut lent: Vec<_> = caches.iter_mut().map(|cache| Some((cache.tokens, cache.layers.iter_mut()))).collect();
+    let mut layers: Vec<Vec<PromptSegment<'a, T>>> = weights.layers.iter().map(|_| Vec::new()).collect();
+    for segment in segments {
+        let Some((tokens, caches)) = lent[segment.prompt].take() else {
+            return Err(Error::Shape {
+                operation: "attend_prompt",
+                reason: "two segments are of the same prompt".to_owned(),
+            });
+        };
+        for (layer, cache) in layers.iter_mut().zip(caches) {
+            layer.extend(cache.prompt_segment(tokens, segment.rows));
+        }
+    }
+    buffer.write_prompts(layers, |layer| weights.layers[layer].shape)
+}
+
+/// Tells the device where in each layer the prompts of canvases stand, unless it knows.
+pub(super) fn canvas_tables<'a, T: Activation>(
+    weights: &'a Weights<T>,
+    buffer: &'a mut SegmentBuffer,
+    segments: &[Segment],
+    caches: &[&'a Cache<T>],
+) -> Result<SegmentTables<'a, T>, Error> {
+    let listed = |layer: usize| {
+        let of = |segment: &Segment| {
+            let cache = caches[segment.prompt];
+            cache.layers[layer].canvas_segment(cache.tokens, segment.rows, &weights.nothing)
+        };
+        segments.iter().map(of).collect()
+    };
+    let layers: Vec<Vec<CanvasSegment<'a, T>>> = (0..weights.layers.len()).map(listed).collect();
+    buffer.write_canvases(&layers, |layer| weights.layers[layer].shape)
 }
 
 /// Queries, keys and values of the stream's rows, as they come out of the product.

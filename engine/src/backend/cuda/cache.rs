@@ -9,13 +9,13 @@ const BLOCK_TOKENS: usize = 256;
 /// Keys and values of one prompt, a pair of buffers a layer.
 pub(crate) struct Cache<T> {
     pub(super) layers: Vec<LayerCache<T>>,
+    /// While a pass adds some, those before it.
     pub(super) tokens: usize,
 }
 
-/// Keys (normed, rotated) and values of one layer, [capacity, kv width] each. The first layers of a pass are ahead of the last.
+/// Keys (normed, rotated) and values of one layer, [capacity, kv width] each; nothing until the first token comes.
 pub(super) struct LayerCache<T> {
     buffers: Option<Buffers<T>>,
-    pub(super) tokens: usize,
 }
 
 struct Buffers<T> {
@@ -25,21 +25,18 @@ struct Buffers<T> {
 
 impl<T: Element> Cache<T> {
     pub(super) fn new(layers: usize) -> Self {
-        Self { layers: (0..layers).map(|_| LayerCache { buffers: None, tokens: 0 }).collect(), tokens: 0 }
+        Self { layers: (0..layers).map(|_| LayerCache { buffers: None }).collect(), tokens: 0 }
     }
 
     pub(super) fn truncate(&mut self, tokens: usize) {
         self.tokens = self.tokens.min(tokens);
-        for layer in &mut self.layers {
-            layer.tokens = layer.tokens.min(tokens);
-        }
     }
 }
 
 impl<T: Element> LayerCache<T> {
-    /// Makes room for `rows` more tokens, of `width` numbers each.
-    pub(super) fn reserve(&mut self, device: &Device, width: usize, rows: usize) -> Result<(), Error> {
-        let needed = self.tokens + rows;
+    /// Makes room for `rows` tokens behind the first `cached`, of `width` numbers each.
+    pub(super) fn reserve(&mut self, device: &Device, width: usize, cached: usize, rows: usize) -> Result<(), Error> {
+        let needed = cached + rows;
         let capacity = self.buffers.as_ref().map_or(0, |buffers| buffers.keys.len() / width);
         if needed <= capacity && self.buffers.is_some() {
             return Ok(());
@@ -48,7 +45,7 @@ impl<T: Element> LayerCache<T> {
         let tokens = needed.max(capacity + capacity / 2).next_multiple_of(BLOCK_TOKENS);
         let mut grown = Buffers { keys: device.allocate(tokens * width)?, values: device.allocate(tokens * width)? };
         if let Some(old) = &self.buffers {
-            let kept = 0..self.tokens * width;
+            let kept = 0..cached * width;
             grown.keys.slice_mut(kept.clone()).copy_from(old.keys.slice(kept.clone()))?;
             grown.values.slice_mut(kept.clone()).copy_from(old.values.slice(kept))?;
         }
@@ -56,16 +53,21 @@ impl<T: Element> LayerCache<T> {
         Ok(())
     }
 
-    /// New tokens of the prompt, for which there is room; `None` where nothing was ever reserved.
-    pub(super) fn prompt_segment(&mut self, rows: usize) -> Option<PromptSegment<'_, T>> {
+    /// New tokens of the prompt behind those that are cached, for which there is room; `None` where nothing was ever reserved.
+    pub(super) fn prompt_segment(&mut self, cached_tokens: usize, rows: usize) -> Option<PromptSegment<'_, T>> {
         let Buffers { keys, values } = self.buffers.as_mut()?;
-        Some(PromptSegment { rows, cached_tokens: self.tokens, keys: keys.as_mut(), values: values.as_mut() })
+        Some(PromptSegment { rows, cached_tokens, keys: keys.as_mut(), values: values.as_mut() })
     }
 
     /// A canvas over the prompt; `nothing` stands for buffers that were never needed.
-    pub(super) fn canvas_segment<'a>(&'a self, rows: usize, nothing: &'a Buffer<T>) -> CanvasSegment<'a, T> {
+    pub(super) fn canvas_segment<'a>(
+        &'a self,
+        cached_tokens: usize,
+        rows: usize,
+        nothing: &'a Buffer<T>,
+    ) -> CanvasSegment<'a, T> {
         let (keys, values) =
             self.buffers.as_ref().map_or((nothing, nothing), |buffers| (&buffers.keys, &buffers.values));
-        CanvasSegment { rows, cached_tokens: self.tokens, keys: keys.as_slice(), values: values.as_slice() }
+        CanvasSegment { rows, cached_tokens, keys: keys.as_slice(), values: values.as_slice() }
     }
 }

@@ -5,7 +5,7 @@ use lacuna_kernels::ops::head::{self, HeadWorkspace, SampleSettings as KernelSet
 use lacuna_kernels::ops::linear::{gated_linear, linear};
 use lacuna_kernels::ops::norm::rms_norm;
 use lacuna_kernels::ops::rows::NormedOutput;
-use lacuna_kernels::ops::steps::{SampleRow as KernelRow, Step, TokenLists, TokenSets};
+use lacuna_kernels::ops::steps::{RowOutcome as KernelOutcome, SampleRow as KernelRow, Step, TokenLists, TokenSets};
 use lacuna_kernels::{Buffer, Device, Error};
 
 use super::Activation;
@@ -19,12 +19,27 @@ pub(super) fn embed<T: Activation>(
     workspace: &mut Workspace<T>,
     ids: &[u32],
 ) -> Result<(), Error> {
+    write_ids(workspace, ids)?;
+    embed_written(weights, workspace, ids.len())
+}
+
+/// Brings tokens to the device.
+pub(super) fn write_ids<T>(workspace: &mut Workspace<T>, ids: &[u32]) -> Result<(), Error> {
     assert!(ids.len() <= workspace.capacity, "{} rows in a workspace for {}", ids.len(), workspace.capacity);
-    let Workspace { rows, ready, ids: on_device, stream, .. } = workspace;
-    (*rows, *ready) = (ids.len(), Ready::Nothing);
-    on_device.slice_mut(0..ids.len()).write(ids)?;
-    let stream = stream.slice_mut(0..ids.len() * weights.hidden);
-    embedding::embed(on_device.slice(0..ids.len()), &weights.table(), weights.embedding_scale, stream)
+    workspace.run.forget();
+    workspace.ids.slice_mut(0..ids.len()).write(ids)
+}
+
+/// Makes the first `count` tokens on the device, scaled, the workspace's rows.
+pub(super) fn embed_written<T: Activation>(
+    weights: &Weights<T>,
+    workspace: &mut Workspace<T>,
+    count: usize,
+) -> Result<(), Error> {
+    let Workspace { rows, ready, ids, stream, .. } = workspace;
+    (*rows, *ready) = (count, Ready::Nothing);
+    let stream = stream.slice_mut(0..count * weights.hidden);
+    embedding::embed(ids.slice(0..count), &weights.table(), weights.embedding_scale, stream)
 }
 
 pub(super) fn self_condition<T: Activation>(
@@ -32,12 +47,45 @@ pub(super) fn self_condition<T: Activation>(
     workspace: &mut Workspace<T>,
     targets: &[Option<usize>],
 ) -> Result<(), Error> {
+    let is_conditioned = write_sources(workspace, workspace.rows, targets)?;
+    self_condition_written(weights, workspace, is_conditioned.then_some(targets.len()))
+}
+
+/// Brings to the device which entry goes to which of `rows` rows; whether there is one at all.
+pub(super) fn write_sources<T>(
+    workspace: &mut Workspace<T>,
+    rows: usize,
+    targets: &[Option<usize>],
+) -> Result<bool, Error> {
+    if targets.iter().all(Option::is_none) {
+        return Ok(false);
+    }
+    let HeadRows { sources, written_sources, .. } = &mut workspace.head;
+    let mut wanted = vec![NO_SIGNAL; rows];
+    for (entry, target) in targets.iter().enumerate() {
+        if let Some(row) = target {
+            wanted[*row] = entry as u32;
+        }
+    }
+    if *written_sources != wanted {
+        // Nothing is known to stand there while it is being written.
+        written_sources.clear();
+        sources.slice_mut(0..rows).write(&wanted)?;
+        *written_sources = wanted;
+    }
+    Ok(true)
+}
+
+/// Conditions the rows on so many entries, if any, that go where the device was told.
+pub(super) fn self_condition_written<T: Activation>(
+    weights: &Weights<T>,
+    workspace: &mut Workspace<T>,
+    entries: Option<usize>,
+) -> Result<(), Error> {
     let hidden = weights.hidden;
-    let entries = targets.len();
     let Workspace { rows, ready, stream, normed, activated, linear: scratch, head, .. } = workspace;
     let [first, pre_normed, _] = normed;
-    let is_conditioned = targets.iter().any(Option::is_some);
-    if is_conditioned {
+    if let Some(entries) = entries {
         let conditioning = &weights.self_conditioning;
         let (numbers, width) = (entries * hidden, entries * weights.mlp_width);
         let pre_norm = Some(conditioning.pre_norm.as_slice());
@@ -46,16 +94,11 @@ pub(super) fn self_condition<T: Activation>(
         gated_linear(pre_normed.slice(0..numbers), &gate_up, scratch, activated.slice_mut(0..width))?;
         let down = conditioning.down.view();
         linear(activated.slice(0..width), &down, scratch, head.signal.slice_mut(0..numbers))?;
-        let mut sources = vec![NO_SIGNAL; *rows];
-        for (entry, target) in targets.iter().enumerate() {
-            if let Some(row) = target {
-                sources[*row] = entry as u32;
-            }
-        }
-        head.sources.slice_mut(0..*rows).write(&sources)?;
     }
-    let signal = is_conditioned
-        .then(|| Signal { sources: head.sources.slice(0..*rows), entries: head.signal.slice(0..entries * hidden) });
+    let signal = entries.map(|entries| Signal {
+        sources: head.sources.slice(0..*rows),
+        entries: head.signal.slice(0..entries * hidden),
+    });
     let numbers = *rows * hidden;
     let next = weights
         .layers
@@ -83,7 +126,7 @@ pub(super) fn soften<T: Activation>(
 }
 
 /// Makes the soft embeddings of the distributions that the head has kept, from the entry `first` on.
-fn keep_soft<T: Activation>(
+pub(super) fn keep_soft<T: Activation>(
     weights: &Weights<T>,
     workspace: &mut HeadWorkspace<T>,
     soft: &mut Buffer<f32>,
@@ -169,8 +212,7 @@ pub(super) fn sample<T: Activation>(
         head.step.as_mut().write(&[Step { temperature: settings.temperature, index: rows[0].place.step }])?;
         let mut votes = None;
         if settings.own_probabilities && !settings.votes.is_empty() {
-            let lists: Vec<Vec<(u32, f32)>> = rows.iter().map(|row| votes_in(row.row, settings.votes)).collect();
-            head.votes.write_votes(&lists)?;
+            head.votes.write_votes(&votes_in(rows, settings.votes))?;
             votes = Some(&mut head.votes);
         }
         let outcomes_of_rows = head.outcomes.slice_mut(0..rows.len());
@@ -188,37 +230,47 @@ pub(super) fn sample<T: Activation>(
         }
         let found = &mut head.found[..rows.len()];
         head.outcomes.slice(0..rows.len()).read_into(found)?;
-        for (outcome, found) in outcomes[first..].iter_mut().zip(found) {
-            *outcome = RowOutcome {
-                argmax: found.argmax,
-                sample: found.sample,
-                entropy: found.entropy,
-                probability: found.probability,
-                own_probability: found.own_probability,
-            };
+        for (outcome, found) in outcomes[first..].iter_mut().zip(&*found) {
+            *outcome = outcome_of(found);
         }
         first += rows.len();
     }
     Ok(())
 }
 
-fn kernel_row(row: &SampleRow) -> KernelRow {
+/// What the head found, as the engine has it.
+pub(super) fn outcome_of(found: &KernelOutcome) -> RowOutcome {
+    let KernelOutcome { argmax, sample, entropy, probability, own_probability } = *found;
+    RowOutcome { argmax, sample, entropy, probability, own_probability }
+}
+
+pub(super) fn kernel_row(row: &SampleRow) -> KernelRow {
     let SampleRow { row, allowed, place } = *row;
     KernelRow { row, set: allowed, seed: place.seed, candidate: place.candidate, canvas_row: place.row }
 }
 
-/// The votes in one packed row.
-fn votes_in(row: usize, votes: &[RowVote]) -> Vec<(u32, f32)> {
-    let first = votes.partition_point(|vote| vote.row < row);
-    votes[first..].iter().take_while(|vote| vote.row == row).map(|vote| (vote.token, vote.probability)).collect()
+/// The votes in each of these rows.
+pub(super) fn votes_in(rows: &[SampleRow], votes: &[RowVote]) -> Vec<Vec<(u32, f32)>> {
+    let of = |row: &SampleRow| {
+        let first = votes.partition_point(|vote| vote.row < row.row);
+        let own = votes[first..].iter().take_while(|vote| vote.row == row.row);
+        own.map(|vote| (vote.token, vote.probability)).collect()
+    };
+    rows.iter().map(of).collect()
 }
 
 /// Brings the sets to the device, unless they are there.
-fn keep_sets<T>(device: &Device, head: &mut HeadRows<T>, sets: &[TokenSet], vocabulary: usize) -> Result<(), Error> {
+pub(super) fn keep_sets<T>(
+    device: &Device,
+    head: &mut HeadRows<T>,
+    sets: &[TokenSet],
+    vocabulary: usize,
+) -> Result<(), Error> {
     if head.sets.as_ref().is_some_and(|(kept, _)| kept == sets) {
         return Ok(());
     }
     let words: Vec<&[u64]> = sets.iter().map(TokenSet::words).collect();
     head.sets = Some((sets.to_vec(), TokenSets::upload(device, &words, vocabulary)?));
+    head.sets_written += 1;
     Ok(())
 }

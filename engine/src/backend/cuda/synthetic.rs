@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use lacuna_kernels::Device;
 use lacuna_kernels::ops::fill::fill;
+use lacuna_kernels::{Device, KernelTime};
 
 use super::costs::{prefill_flop, step_bytes};
 use super::rates::copy_rate;
 use super::source::{Source, Target};
-use super::{Activation, CudaBackend, failed, name_of};
+use super::{Activation, Cache, CudaBackend, Workspace, failed, name_of};
 use crate::backend::{Backend, encode};
 use crate::bench::{
-    SyntheticDtype, SyntheticOptions, SyntheticPrefill, SyntheticReport, SyntheticStep, measure_steps, quantile,
-    random_ids, step_flop,
+    EndlessRun, SyntheticDtype, SyntheticKernel, SyntheticOptions, SyntheticPrefill, SyntheticReport, SyntheticStep,
+    quantile, random_ids, step_flop,
 };
 use crate::checkpoint::{Dtype, ModelConfig};
 use crate::local::LoadProgress;
@@ -22,9 +22,9 @@ use crate::{Cancel, Error};
 const PREFILLS: usize = 5;
 
 /// Weights that look random, at the scale of a trained model's.
-struct Synthetic {
-    dtype: Dtype,
-    hidden: usize,
+pub(super) struct Synthetic {
+    pub(super) dtype: Dtype,
+    pub(super) hidden: usize,
 }
 
 impl Source for Synthetic {
@@ -123,15 +123,18 @@ pub(crate) fn measure<T: Activation>(
         }
         for rows in options.rows.iter().copied() {
             progress(&format!("step of {rows} rows over {prompt} tokens"));
-            let mut times = measure_steps(&backend, config, &cache, rows, options.repeats, &mut workspace)?;
-            let median_ms = quantile(&mut times, 0.5);
+            let mut measured = measure_step(&backend, config, &cache, rows, options.repeats, &mut workspace)?;
+            let median_ms = quantile(&mut measured.host_ms, 0.5);
             let gb = step_bytes(config, options.dtype, rows, prompt) / 1e9;
             let gb_per_s = gb / (median_ms / 1e3);
             report.steps.push(SyntheticStep {
                 rows,
                 prompt,
                 median_ms,
-                p10_ms: quantile(&mut times, 0.1),
+                p10_ms: quantile(&mut measured.host_ms, 0.1),
+                device_ms: quantile(&mut measured.device_ms, 0.5),
+                launched_ms: quantile(&mut measured.launched_ms, 0.5),
+                kernels: measured.kernels,
                 gb,
                 gb_per_s,
                 share_of_copy: gb_per_s / copy_gb_per_s,
@@ -142,4 +145,63 @@ pub(crate) fn measure<T: Activation>(
         report.device_memory_gb = report.device_memory_gb.max((total - free) as f64 / 1e9);
     }
     Ok(report)
+}
+
+/// One step, again and again.
+struct MeasuredStep {
+    host_ms: Vec<f64>,
+    device_ms: Vec<f64>,
+    launched_ms: Vec<f64>,
+    kernels: Vec<SyntheticKernel>,
+}
+
+fn measure_step<T: Activation>(
+    backend: &CudaBackend<T>,
+    config: &ModelConfig,
+    cache: &Cache<T>,
+    rows: usize,
+    repeats: usize,
+    workspace: &mut Workspace<T>,
+) -> Result<MeasuredStep, Error> {
+    let device = &backend.device;
+    let mut run = EndlessRun::new(config, rows);
+    let mut timed = |count: usize, workspace: &mut Workspace<T>| {
+        let (mut host_ms, mut device_ms) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        // The first steps load kernels and capture the graph.
+        for step in 0..count + count.min(10) + 3 {
+            let start = Instant::now();
+            let before = device.mark().map_err(failed(device))?;
+            run.step(backend, cache, workspace)?;
+            let after = device.mark().map_err(failed(device))?;
+            let elapsed = start.elapsed();
+            let on_device = after.since(&before).map_err(failed(device))?;
+            if step >= count.min(10) + 3 {
+                host_ms.push(elapsed.as_secs_f64() * 1e3);
+                device_ms.push(on_device.as_secs_f64() * 1e3);
+            }
+        }
+        Ok::<_, Error>((host_ms, device_ms))
+    };
+    let (host_ms, device_ms) = timed(repeats, workspace)?;
+    workspace.launches_one_by_one(true);
+    let launched = timed(repeats, workspace);
+    let profiled = launched.and_then(|(_, launched_ms)| {
+        let mut failure = None;
+        let profile = device.profile(|| {
+            failure = run.step(backend, cache, workspace).err();
+            Ok(())
+        });
+        match failure {
+            Some(error) => Err(error),
+            None => Ok((launched_ms, profile.map_err(failed(device))?.1)),
+        }
+    });
+    workspace.launches_one_by_one(false);
+    let (launched_ms, kernels) = profiled?;
+    let kernels = kernels.into_iter().map(|KernelTime { name, launches, time }| SyntheticKernel {
+        name,
+        launches,
+        ms: time.as_secs_f64() * 1e3,
+    });
+    Ok(MeasuredStep { host_ms, device_ms, launched_ms, kernels: kernels.collect() })
 }

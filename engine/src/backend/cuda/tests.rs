@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 use half::bf16;
 use lacuna_kernels::{Device, EmulatorOptions};
 
-use super::{Activation, Cache, CudaBackend};
+use super::synthetic::Synthetic;
+use super::{Activation, Cache, CudaBackend, Source};
 use crate::backend::{Backend, Segment, denoise, encode};
 use crate::bench::{SyntheticDtype, SyntheticOptions};
-use crate::checkpoint::Checkpoint;
-use crate::checkpoint::{ModelConfig, sample};
+use crate::checkpoint::{Checkpoint, Dtype, ModelConfig, sample};
 use crate::{Cancel, Error};
 
 /// Relative L2 distance of logits in exact f32. The order of sums depends on what is packed together, and nothing else does.
@@ -30,31 +30,41 @@ pub(crate) fn device() -> Device {
     if is_card { Device::cuda(0).unwrap_or_else(|error| panic!("{error}")) } else { Device::emulator() }
 }
 
-struct Bench<T> {
-    backend: CudaBackend<T>,
-    layers: usize,
-    vocabulary: usize,
+pub(crate) struct Bench<T> {
+    pub(crate) backend: CudaBackend<T>,
+    pub(crate) layers: usize,
+    pub(crate) vocabulary: usize,
 }
 
 impl<T: Activation> Bench<T> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(&crate::embedded::open().unwrap())
     }
 
     fn of(checkpoint: &Checkpoint) -> Self {
+        Self::with(&checkpoint.config, checkpoint)
+    }
+
+    /// A small model of random weights.
+    pub(crate) fn random() -> Self {
+        let config = ModelConfig::parse(std::path::Path::new("config.json"), &sample::config().to_string()).unwrap();
+        Self::with(&config, &Synthetic { dtype: Dtype::Bf16, hidden: config.hidden })
+    }
+
+    fn with(config: &ModelConfig, source: &dyn Source) -> Self {
         Self {
-            backend: CudaBackend::new(&device(), &checkpoint.config, checkpoint, &mut |_| {}).unwrap(),
-            layers: checkpoint.config.layers.len(),
-            vocabulary: checkpoint.config.vocab_size,
+            backend: CudaBackend::new(&device(), config, source, &mut |_| {}).unwrap(),
+            layers: config.layers.len(),
+            vocabulary: config.vocab_size,
         }
     }
 
-    fn ids(&self, count: usize) -> Vec<u32> {
+    pub(crate) fn ids(&self, count: usize) -> Vec<u32> {
         (0..count).map(|index| ((index * 7919 + index * index * 31) % self.vocabulary) as u32).collect()
     }
 
     /// A cache with these parts encoded one after the other.
-    fn cache(&self, parts: &[&[u32]]) -> Cache<T> {
+    pub(crate) fn cache(&self, parts: &[&[u32]]) -> Cache<T> {
         let mut cache = self.backend.new_cache();
         for part in parts {
             self.extend(&mut cache, part).unwrap();
@@ -62,7 +72,7 @@ impl<T: Activation> Bench<T> {
         cache
     }
 
-    fn extend(&self, cache: &mut Cache<T>, ids: &[u32]) -> Result<(), Error> {
+    pub(crate) fn extend(&self, cache: &mut Cache<T>, ids: &[u32]) -> Result<(), Error> {
         let mut workspace = self.backend.new_workspace(ids.len()).unwrap();
         encode(&self.backend, self.layers, ids, cache, &mut workspace, &Cancel::new())
     }
@@ -197,6 +207,12 @@ fn a_model_of_random_weights_is_measured() {
         let measured: Vec<_> = report.steps.iter().map(|step| (step.prompt, step.rows)).collect();
         assert_eq!(measured, [(0, 1), (0, 5), (9, 1), (9, 5)]);
         assert!(report.steps.iter().all(|step| step.median_ms > 0.0 && step.gb > 0.0 && step.share_of_copy > 0.0));
+        assert!(report.steps.iter().all(|step| step.device_ms > 0.0 && step.launched_ms > 0.0));
+        for step in &report.steps {
+            let attention = step.kernels.iter().find(|kernel| kernel.name.starts_with("attend")).unwrap();
+            assert!(attention.launches == config.layers.len() && attention.ms > 0.0);
+            assert!(step.kernels.iter().any(|kernel| kernel.name == "advance_canvases"));
+        }
         assert_eq!(report.prefill.iter().map(|prefill| prefill.prompt).collect::<Vec<_>>(), [9]);
         assert!(report.prefill[0].tokens_per_s > 0.0 && report.device_memory_gb > 0.0);
     }

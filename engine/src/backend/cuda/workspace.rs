@@ -9,12 +9,13 @@ use lacuna_kernels::ops::steps::{RowOutcome, SampleRows, Step, TokenLists, Token
 use lacuna_kernels::{Arena, Buffer, Device, Error};
 
 use super::Activation;
+use super::step::RunRows;
 use super::weights::{Layer, Weights};
 use crate::backend::ROW_VOTES_MAX;
 use crate::canvas::TokenSet;
 
 /// Rows that the head takes at a time: a weight of each row and token is kept while soft embeddings are made.
-const HEAD_ROWS: usize = 256;
+pub(super) const HEAD_ROWS: usize = 256;
 
 /// Room for the activations of a number of packed rows.
 pub(crate) struct Workspace<T> {
@@ -39,6 +40,7 @@ pub(crate) struct Workspace<T> {
     pub(super) activated: Buffer<T>,
     pub(super) experts: ExpertRows<T>,
     pub(super) head: HeadRows<T>,
+    pub(super) run: RunRows,
 }
 
 /// What has been made of the stream as it stands.
@@ -53,8 +55,9 @@ pub(super) enum Ready {
 
 /// What attention works with.
 pub(super) struct AttentionRows<T> {
-    /// One a layer, so that a pass over the same canvas finds them written; each has room for segments of a row.
-    pub(super) segments: Vec<SegmentBuffer>,
+    /// Of canvases, and of new prompt tokens: those of all layers, with room for segments of a row.
+    pub(super) canvases: SegmentBuffer,
+    pub(super) prompts: SegmentBuffer,
     /// [rows, queries + keys + values].
     pub(super) qkv: Buffer<f32>,
     /// [rows, heads * head_dim].
@@ -90,12 +93,16 @@ pub(super) struct HeadRows<T> {
     pub(super) found: Vec<RowOutcome>,
     /// The sets of the last call, on the host and on the device.
     pub(super) sets: Option<(Vec<TokenSet>, TokenSets)>,
+    /// How often other sets came to the device.
+    pub(super) sets_written: u64,
     /// [entries, hidden]: soft embeddings kept for the next pass.
     pub(super) soft: Buffer<f32>,
     /// [entries, hidden].
     pub(super) signal: Buffer<f32>,
     /// [rows]: the entry that is added to each row.
     pub(super) sources: Buffer<u32>,
+    /// What stands there now.
+    pub(super) written_sources: Vec<u32>,
 }
 
 impl<T: Activation> Workspace<T> {
@@ -119,7 +126,8 @@ impl<T: Activation> Workspace<T> {
             projected: stream()?,
             linear: LinearScratch::new(device)?,
             attention: AttentionRows {
-                segments: weights.layers.iter().map(|_| SegmentBuffer::new(device, rows)).collect::<Result<_, _>>()?,
+                canvases: SegmentBuffer::new(device, rows * weights.layers.len())?,
+                prompts: SegmentBuffer::new(device, rows * weights.layers.len())?,
                 qkv: device.allocate(rows * widest(|layer| layer.qkv.outputs()))?,
                 queries: device.allocate(rows * query_width)?,
                 keys: device.allocate(rows * kv_width)?,
@@ -135,7 +143,15 @@ impl<T: Activation> Workspace<T> {
                 outputs: device.allocate(assignments * hidden)?,
             },
             head: HeadRows::new(device, weights, rows)?,
+            run: RunRows::new(device, rows)?,
         })
+    }
+}
+
+impl<T> Workspace<T> {
+    /// Whether steps are launched kernel by kernel, and not as graphs.
+    pub(super) fn launches_one_by_one(&mut self, is_so: bool) {
+        self.run.graphs.are_off = is_so;
     }
 }
 
@@ -154,9 +170,11 @@ impl<T: Activation> HeadRows<T> {
             outcomes: device.allocate(block)?,
             found: vec![RowOutcome::default(); block],
             sets: None,
+            sets_written: 0,
             soft: device.allocate(rows * weights.hidden)?,
             signal: device.allocate(rows * weights.hidden)?,
             sources: device.allocate(rows)?,
+            written_sources: Vec::new(),
         })
     }
 }

@@ -6,8 +6,8 @@ use proptest::{prop_assert, prop_assert_eq, proptest};
 use super::score::revealed_before;
 use super::*;
 use crate::backend::cpu::{CpuBackend, ENCODE_ROWS};
-use crate::denoiser::NoiseKind;
 use crate::local::tests::open;
+use crate::noise::NoiseKind;
 use crate::{Candidate, Extent, Hole, Infiller, Language};
 
 fn engine() -> &'static Engine<CpuBackend> {
