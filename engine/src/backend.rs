@@ -146,6 +146,19 @@ pub(crate) trait Backend: Send + Sync + Sized {
     ) -> Result<(), Error>;
     /// One layer's dense and sparse feed-forward networks, and its scalar.
     fn feed_forward(&self, workspace: &mut Self::Workspace, layer: usize, stack: Stack) -> Result<(), Error>;
+    /// All of a canvas pass's last layer, after which only the packed rows `read`, ascending, are looked at. What the
+    /// others hold then depends on the backend, which may leave out what only they would need.
+    fn last_layer(
+        &self,
+        workspace: &mut Self::Workspace,
+        layer: usize,
+        segments: &[Segment],
+        caches: &[&Self::Cache],
+        _read: &[usize],
+    ) -> Result<(), Error> {
+        self.attend_canvas(workspace, layer, segments, caches)?;
+        self.feed_forward(workspace, layer, Stack::Decoder)
+    }
     /// The soft-capped logits of all rows, [rows, vocabulary]. For conformance: `sample` never shows them.
     fn logits(&self, workspace: &mut Self::Workspace, out: &mut [f32]) -> Result<(), Error>;
     /// The natural logarithms of the tokens' probabilities at temperature 1 among the whole vocabulary. Tokens of one
@@ -220,7 +233,9 @@ fn encode_block<B: Backend>(
     Ok(())
 }
 
-/// One pass over packed canvases; leaves their last hidden states in the workspace.
+/// One pass over packed canvases; leaves their last hidden states in the workspace, or those of the packed rows `read`,
+/// ascending, where not all of them will be looked at.
+#[expect(clippy::too_many_arguments, reason = "all of them are what a pass is made of")]
 pub(crate) fn denoise<B: Backend>(
     backend: &B,
     layers: usize,
@@ -228,11 +243,18 @@ pub(crate) fn denoise<B: Backend>(
     segments: &[Segment],
     caches: &[&B::Cache],
     soft_targets: &[Option<usize>],
+    read: Option<&[usize]>,
     workspace: &mut B::Workspace,
 ) -> Result<(), Error> {
     backend.embed(workspace, ids)?;
     backend.self_condition(workspace, soft_targets)?;
     for layer in 0..layers {
+        if let Some(read) = read
+            && layer + 1 == layers
+        {
+            backend.last_layer(workspace, layer, segments, caches, read)?;
+            break;
+        }
         backend.attend_canvas(workspace, layer, segments, caches)?;
         backend.feed_forward(workspace, layer, Stack::Decoder)?;
     }

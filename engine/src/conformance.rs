@@ -80,7 +80,7 @@ fn one_pass<B: Backend>(backend: &B, checkpoint: &Checkpoint, input: &Input) -> 
     let mut logits = vec![0.0; rows * checkpoint.config.vocab_size];
     backend.run(|| {
         let segments = [Segment { rows, prompt: 0 }];
-        denoise(backend, layers, &input.canvas, &segments, &[&cache], &targets, &mut workspace)?;
+        denoise(backend, layers, &input.canvas, &segments, &[&cache], &targets, None, &mut workspace)?;
         backend.logits(&mut workspace, &mut logits)
     })?;
     Ok(Output::Logits { rows, vocabulary: checkpoint.config.vocab_size, logits })

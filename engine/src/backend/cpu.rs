@@ -135,12 +135,27 @@ impl Backend for CpuBackend {
         segments: &[Segment],
         caches: &[&Cache],
     ) -> Result<(), Error> {
-        attention::attend_canvas(&self.weights, workspace, layer, segments, caches);
+        attention::attend_canvas(&self.weights, workspace, layer, segments, caches, None);
         Ok(())
     }
 
     fn feed_forward(&self, workspace: &mut Workspace, layer: usize, stack: Stack) -> Result<(), Error> {
         feed_forward::feed_forward(&self.weights, workspace, layer, stack);
+        Ok(())
+    }
+
+    fn last_layer(
+        &self,
+        workspace: &mut Workspace,
+        layer: usize,
+        segments: &[Segment],
+        caches: &[&Cache],
+        read: &[usize],
+    ) -> Result<(), Error> {
+        let rows = workspace.rows;
+        attention::attend_canvas(&self.weights, workspace, layer, segments, caches, Some(read));
+        feed_forward::feed_forward(&self.weights, workspace, layer, Stack::Decoder);
+        workspace.spread_stream(read, rows, self.weights.hidden);
         Ok(())
     }
 

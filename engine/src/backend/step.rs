@@ -71,6 +71,8 @@ pub(crate) struct StepOutcome {
     pub(crate) done: Vec<bool>,
     entropies: Vec<f32>,
     order: Vec<usize>,
+    /// The packed rows of the hole rows.
+    read: Vec<usize>,
 }
 
 impl StepOutcome {
@@ -93,9 +95,11 @@ pub(crate) fn on_host<B: Backend>(
 ) -> Result<(), Error> {
     outcome.clear();
     outcome.outcomes.resize(input.rows.len(), RowOutcome::default());
-    let outcomes = &mut outcome.outcomes;
+    let StepOutcome { outcomes, read, .. } = outcome;
+    read.clear();
+    read.extend(input.rows.iter().map(|row| row.row));
     backend.run(|| {
-        denoise(backend, layers, input.ids, input.segments, prompts, input.soft_targets, workspace)?;
+        denoise(backend, layers, input.ids, input.segments, prompts, input.soft_targets, Some(read), workspace)?;
         backend.sample(workspace, input.rows, input.settings(), outcomes)
     })?;
     conclude(input, outcome);
@@ -104,7 +108,7 @@ pub(crate) fn on_host<B: Backend>(
 
 /// Accepts, renoises, and decides which canvases are done.
 fn conclude(input: StepInput<'_>, outcome: &mut StepOutcome) {
-    let StepOutcome { outcomes, accepted, tokens, done, entropies, order } = outcome;
+    let StepOutcome { outcomes, accepted, tokens, done, entropies, order, .. } = outcome;
     accepted.resize(input.rows.len(), false);
     let mut history = input.history;
     let mut first = 0;

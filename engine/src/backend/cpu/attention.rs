@@ -41,24 +41,29 @@ pub(crate) fn attend_prompt(
     if keys_only {
         return;
     }
-    attend(weights, workspace, layer, segments, |task, scores_scratch, query, out| {
+    attend(weights, workspace, layer, segments, None, |task, scores_scratch, query, out| {
         causal_task(layer, &caches[task.prompt].layers[layer_index], task, scores_scratch, query, out);
     });
     finish(weights, workspace, layer);
 }
 
+/// Where only the packed rows `read` are wanted, these are the workspace's first rows afterwards, and its only ones.
 pub(crate) fn attend_canvas(
     weights: &Weights,
     workspace: &mut Workspace,
     layer_index: usize,
     segments: &[Segment],
     caches: &[&Cache],
+    read: Option<&[usize]>,
 ) {
     let layer = &weights.layers[layer_index];
     project(weights, workspace, layer, segments, &|prompt| caches[prompt].tokens);
+    if let Some(read) = read {
+        workspace.gather_rows(read, weights.hidden, layer.qkv.rows());
+    }
     let keys = std::mem::take(&mut workspace.keys);
     let values = std::mem::take(&mut workspace.values);
-    attend(weights, workspace, layer, segments, |task, scores_scratch, query, out| {
+    attend(weights, workspace, layer, segments, read, |task, scores_scratch, query, out| {
         let canvas = CanvasKeys { keys: &keys, values: &values };
         canvas_task(layer, &caches[task.prompt].layers[layer_index], &canvas, task, scores_scratch, query, out);
     });
@@ -120,27 +125,32 @@ fn project(
     }
 }
 
-/// Splits the heads and rows into tasks, runs them on all threads, and gathers their outputs row by row.
+/// Splits the heads and rows into tasks, runs them on all threads, and gathers their outputs row by row. The queries are
+/// those of all the segments' rows, or of those `read`.
 fn attend(
     weights: &Weights,
     workspace: &mut Workspace,
     layer: &Layer,
     segments: &[Segment],
+    read: Option<&[usize]>,
     task_body: impl Fn(&AttentionTask, &mut Vec<f32>, Queries<'_>, &mut [f32]) + Sync,
 ) {
     let head_dim = layer.head_dim;
     let row_width = layer.qkv.rows();
     let Workspace { tasks, attended_by_task, attended, scores, qkv, rows, .. } = workspace;
     tasks.clear();
-    let (mut segment_start, mut offset) = (0, 0);
+    let (mut segment_start, mut first_query, mut offset) = (0, 0, 0);
     for segment in segments {
-        for first in (0..segment.rows).step_by(ATTENTION_ROWS) {
-            let task_rows = ATTENTION_ROWS.min(segment.rows - first);
+        let queries = read.map_or(segment.rows, |read| {
+            read[first_query..].partition_point(|row| *row < segment_start + segment.rows)
+        });
+        for first in (0..queries).step_by(ATTENTION_ROWS) {
+            let task_rows = ATTENTION_ROWS.min(queries - first);
             for head in 0..weights.heads {
                 tasks.push(AttentionTask {
                     prompt: segment.prompt,
                     head,
-                    first_row: segment_start + first,
+                    first_row: first_query + first,
                     rows: task_rows,
                     segment_start,
                     segment_rows: segment.rows,
@@ -150,6 +160,7 @@ fn attend(
             }
         }
         segment_start += segment.rows;
+        first_query += queries;
     }
     let qkv = &qkv[..];
     let run = |task: &AttentionTask, out: &mut [f32]| {
@@ -168,7 +179,7 @@ fn attend(
             attended[start..start + head_dim].copy_from_slice(head);
         }
     }
-    debug_assert_eq!(*rows, segment_start);
+    debug_assert_eq!(*rows, first_query);
 }
 
 /// Halves the tasks until one is left for a thread. `join` rather than an iterator, because the outputs differ in

@@ -30,20 +30,20 @@ pub(crate) fn embed(weights: &Weights, workspace: &mut Workspace, ids: &[u32]) {
 
 pub(crate) fn self_condition(weights: &Weights, workspace: &mut Workspace, targets: &[Option<usize>]) {
     let hidden = weights.hidden;
-    let entries = targets.len() * hidden;
+    let wanted = targets.iter().flatten().count();
     let Workspace { stream, normed, gate_up, activated, head, rows, .. } = workspace;
-    if targets.iter().any(Option::is_some) {
+    if wanted > 0 {
+        gather_soft(weights, head, targets);
         let conditioning = &weights.self_conditioning;
-        let signal = &mut head.signal[..entries];
-        let normed = &mut normed[..entries];
-        norm_rows(&head.soft[..entries], Some(&conditioning.pre_norm), weights, normed);
-        let gate_up = &mut gate_up[..targets.len() * 2 * weights.mlp_width];
-        let activated = &mut activated[..targets.len() * weights.mlp_width];
+        let signal = &mut head.signal[..wanted * hidden];
+        let normed = &mut normed[..wanted * hidden];
+        norm_rows(&head.soft[..wanted * hidden], Some(&conditioning.pre_norm), weights, normed);
+        let gate_up = &mut gate_up[..wanted * 2 * weights.mlp_width];
+        let activated = &mut activated[..wanted * weights.mlp_width];
         matmul(normed, &conditioning.gate_up, gate_up);
         activate(gate_up, weights.mlp_width, activated);
         matmul(activated, &conditioning.down, signal);
-        for (signal, target) in signal.chunks_exact(hidden).zip(targets) {
-            let Some(row) = target else { continue };
+        for (signal, row) in signal.chunks_exact(hidden).zip(targets.iter().flatten()) {
             for (value, signal) in stream[row * hidden..][..hidden].iter_mut().zip(signal) {
                 *value += signal;
             }
@@ -54,9 +54,30 @@ pub(crate) fn self_condition(weights: &Weights, workspace: &mut Workspace, targe
     }
 }
 
+/// Makes the first soft embeddings those that have targets. Entries without one, of rows that have gone since and of
+/// canvases that have stopped, are not even computed where their distributions are still there.
+fn gather_soft(weights: &Weights, head: &mut HeadRows, targets: &[Option<usize>]) {
+    let HeadRows { logits, soft, unsoftened, .. } = head;
+    let (entries, width) =
+        if *unsoftened > 0 { (&mut *logits, weights.vocabulary) } else { (&mut *soft, weights.hidden) };
+    let wanted = targets.iter().enumerate().filter_map(|(entry, target)| target.map(|_| entry));
+    let mut count = 0;
+    for entry in wanted {
+        if entry != count {
+            entries.copy_within(entry * width..(entry + 1) * width, count * width);
+        }
+        count += 1;
+    }
+    if *unsoftened > 0 {
+        *unsoftened = 0;
+        soften_block(weights, &logits[..count * weights.vocabulary], &mut soft[..count * weights.hidden]);
+    }
+}
+
 pub(crate) fn soften(weights: &Weights, workspace: &mut Workspace, logits: &[f32]) {
     let (hidden, vocabulary) = (weights.hidden, weights.vocabulary);
     let block = workspace.head.block;
+    workspace.head.unsoftened = 0;
     for (index, source) in logits.chunks(block * vocabulary).enumerate() {
         let rows = source.len() / vocabulary;
         let HeadRows { logits, soft, .. } = &mut workspace.head;
@@ -88,7 +109,10 @@ pub(crate) fn logits(weights: &Weights, workspace: &mut Workspace, out: &mut [f3
 pub(crate) fn log_probabilities(weights: &Weights, workspace: &mut Workspace, tokens: &[ScoredToken], out: &mut [f32]) {
     let (hidden, vocabulary) = (weights.hidden, weights.vocabulary);
     let Workspace { stream, head, .. } = workspace;
-    let HeadRows { normed, logits, block, .. } = head;
+    let HeadRows { normed, logits, soft, unsoftened, block, .. } = head;
+    // The logits go where distributions may still wait.
+    soften_block(weights, &logits[..*unsoftened * vocabulary], &mut soft[..*unsoftened * hidden]);
+    *unsoftened = 0;
     let mut rows = tokens.chunk_by(|a, b| a.row == b.row);
     let mut out = out;
     loop {
@@ -125,7 +149,10 @@ pub(crate) fn sample(
 ) {
     let (hidden, vocabulary) = (weights.hidden, weights.vocabulary);
     let Workspace { stream, head, .. } = workspace;
-    let HeadRows { normed, logits, soft, block, .. } = head;
+    let HeadRows { normed, logits, soft, unsoftened, block, .. } = head;
+    // Which rows the next pass has, and whether there is one, is known only then; so distributions that fit wait.
+    let waits = settings.keep_soft && rows.len() <= *block;
+    *unsoftened = if waits { rows.len() } else { 0 };
     for ((rows, outcomes), soft) in
         rows.chunks(*block).zip(outcomes.chunks_mut(*block)).zip(soft.chunks_mut(*block * hidden))
     {
@@ -141,7 +168,7 @@ pub(crate) fn sample(
             .zip(rows.par_iter())
             .zip(outcomes)
             .for_each(|((logits, row), outcome)| *outcome = sample_row(weights, logits, row, &settings));
-        if settings.keep_soft {
+        if settings.keep_soft && !waits {
             soften_block(weights, logits, &mut soft[..rows.len() * hidden]);
         }
     }

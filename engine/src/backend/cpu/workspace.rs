@@ -93,6 +93,8 @@ pub(crate) struct HeadRows {
     pub(crate) block: usize,
     /// [entries, hidden]: soft embeddings kept for the next pass.
     pub(crate) soft: Vec<f32>,
+    /// Entries whose distributions, kept in `logits`, have no soft embeddings yet; none where `soft` has them all.
+    pub(crate) unsoftened: usize,
     /// [entries, hidden].
     pub(crate) signal: Vec<f32>,
 }
@@ -143,9 +145,29 @@ impl Workspace {
                 logits: vec![0.0; block * weights.vocabulary],
                 block,
                 soft: vec![0.0; rows * hidden],
+                unsoftened: 0,
                 signal: vec![0.0; rows * hidden],
             },
             scores: (0..threads.max(1)).map(|_| Mutex::new(Vec::new())).collect(),
         }
+    }
+
+    /// Keeps these rows of the stream and of the queries, ascending, as the first ones; [`Self::rows`] is then their
+    /// number.
+    pub(crate) fn gather_rows(&mut self, rows: &[usize], hidden: usize, row_width: usize) {
+        for (index, row) in rows.iter().copied().enumerate().filter(|(index, row)| index != row) {
+            self.stream.copy_within(row * hidden..(row + 1) * hidden, index * hidden);
+            self.qkv.copy_within(row * row_width..(row + 1) * row_width, index * row_width);
+        }
+        self.rows = rows.len();
+    }
+
+    /// Moves the first rows of the stream back to where they were gathered from, among `count` rows.
+    pub(crate) fn spread_stream(&mut self, rows: &[usize], count: usize, hidden: usize) {
+        // From the last one on: no row comes to lie on one that has yet to move.
+        for (index, row) in rows.iter().copied().enumerate().rev().filter(|(index, row)| index != row) {
+            self.stream.copy_within(index * hidden..(index + 1) * hidden, row * hidden);
+        }
+        self.rows = count;
     }
 }

@@ -83,7 +83,7 @@ impl<T: Activation> Bench<T> {
         let segments: Vec<Segment> =
             canvases.iter().enumerate().map(|(prompt, ids)| Segment { rows: ids.len(), prompt }).collect();
         let mut workspace = self.backend.new_workspace(ids.len()).unwrap();
-        denoise(&self.backend, self.layers, &ids, &segments, caches, &[], &mut workspace).unwrap();
+        denoise(&self.backend, self.layers, &ids, &segments, caches, &[], None, &mut workspace).unwrap();
         let mut logits = vec![0.0; ids.len() * self.vocabulary];
         self.backend.logits(&mut workspace, &mut logits).unwrap();
         logits

@@ -124,11 +124,14 @@ impl<B: Backend> Scorer<'_, B> {
             return Ok(());
         }
         cancel.check()?;
-        let Pass { ids, segments, tokens, credit, found } = pass;
+        let Pass { ids, segments, tokens, credit, found, read } = pass;
         found.clear();
         found.resize(tokens.len(), 0.0);
+        read.clear();
+        read.extend(tokens.iter().map(|token| token.row));
+        read.dedup();
         self.backend.run(|| {
-            denoise(self.backend, self.layers, ids, segments, &[self.cache], &[], workspace)?;
+            denoise(self.backend, self.layers, ids, segments, &[self.cache], &[], Some(read), workspace)?;
             self.backend.log_probabilities(workspace, tokens, found)
         })?;
         for ((decision, option), log_probability) in credit.iter().zip(found.iter()) {
@@ -151,6 +154,8 @@ struct Pass {
     /// Which decision and option each token counts for.
     credit: Vec<(usize, usize)>,
     found: Vec<f32>,
+    /// The rows of the tokens.
+    read: Vec<usize>,
 }
 
 /// How many of an option's tokens are revealed where the one at `position` is scored.

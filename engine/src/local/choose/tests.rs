@@ -68,7 +68,7 @@ fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
         for (row, token) in (layout.holes[0].start..).zip(ended) {
             let segments = [crate::backend::Segment { rows: canvas.len(), prompt: 0 }];
             let backend = &engine.backend;
-            crate::backend::denoise(backend, engine.layers, &canvas, &segments, &[&cache], &[], &mut workspace)
+            crate::backend::denoise(backend, engine.layers, &canvas, &segments, &[&cache], &[], None, &mut workspace)
                 .unwrap();
             let mut logits = vec![0.0; canvas.len() * vocabulary];
             backend.logits(&mut workspace, &mut logits).unwrap();
