@@ -2,14 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use lacuna_engine::{Extent, Language};
+
 use super::Surroundings;
-use crate::syntax::lines::lines;
+use crate::syntax::lines::{is_blank, lines};
 use crate::syntax::{Checker, grammar};
 
 /// A fill whose check takes longer than this is left alone.
 const BUDGET: Duration = Duration::from_millis(60);
 /// How many shorter beginnings of a fill are tried.
 const TRIES: usize = 8;
+/// Marks are tried for so long at most.
+const MARKS_BUDGET: Duration = Duration::from_millis(20);
+/// What a line may lack at its end, in any language and in one of them.
+const MARKS: [&str; 8] = [")", "]", ",", "),", "))", "\"", "\",", "\")"];
+const RUST_MARKS: [&str; 4] = [";", ");", " {", ") {"];
+const PYTHON_MARKS: [&str; 3] = [":", "):", "\"):"];
 
 /// Cuts to the most lines with which the text has no more errors than it had without the fill.
 pub(super) fn cut(fill: &str, around: &Surroundings<'_>) -> Option<(usize, String)> {
@@ -18,7 +26,7 @@ pub(super) fn cut(fill: &str, around: &Surroundings<'_>) -> Option<(usize, Strin
     let mut checker = Checker::new(around.before, around.after, around.language, Instant::now() + BUDGET)?;
     let mut fits = |kept: &str| checker.damage(kept).map(|damage| damage.errors == 0);
     if fits(fill)? {
-        return None;
+        return lacking(fill, around, &mut checker).map(|reason| (0, reason));
     }
     let ends = lines(fill).scan(0, |end, line| {
         *end += line.len();
@@ -33,4 +41,29 @@ pub(super) fn cut(fill: &str, around: &Surroundings<'_>) -> Option<(usize, Strin
         }
     }
     Some((0, "The fill would break the syntax.".to_owned()))
+}
+
+/// Why a fill for the rest of a line is none, though it breaks nothing that was not broken without it: with a mark behind
+/// it the text has fewer errors, or with a mark instead of its words none at all. Then the line is to go on in another way,
+/// whatever else is wrong with the text.
+///
+/// A text that ends here is one that somebody is still writing, and any beginning is good.
+fn lacking(fill: &str, around: &Surroundings<'_>, checker: &mut Checker<'_>) -> Option<String> {
+    let is_rest = around.extent == Extent::Line && around.ends_line() && !is_blank(around.after);
+    let errors = if is_rest { checker.errors(fill)? } else { 0 };
+    if errors == 0 {
+        return None;
+    }
+    let has_words = fill.chars().any(char::is_alphanumeric);
+    let deadline = Instant::now() + MARKS_BUDGET;
+    let of_language: &[&str] = if around.language == Language::Rust { &RUST_MARKS } else { &PYTHON_MARKS };
+    for mark in MARKS.iter().chain(of_language).take_while(|_| Instant::now() < deadline) {
+        if checker.errors(&[fill, mark].concat())? < errors {
+            return Some(format!("The line would lack something, such as `{}`.", mark.trim()));
+        }
+        if has_words && checker.errors(mark)? == 0 {
+            return Some(format!("Only something else, such as `{}`, makes the text whole.", mark.trim()));
+        }
+    }
+    None
 }

@@ -42,27 +42,15 @@ impl<'a> Checker<'a> {
         Some(Self { before, after, deadline, parsed: Some((parser, tree)), allowed })
     }
 
+    /// How many errors the whole text has with the fill. `None` if that takes beyond the deadline.
+    pub(crate) fn errors(&mut self, fill: &str) -> Option<usize> {
+        self.found(fill).map(|found| found.len())
+    }
+
     /// What the text is like with the fill. `None` if that takes beyond the deadline.
     pub(crate) fn damage(&mut self, fill: &str) -> Option<Damage> {
         let start = self.before.len();
-        let found = match &mut self.parsed {
-            None => balance::unmatched(self.before, fill, self.after),
-            Some((parser, old)) => {
-                let mut moved = old.clone();
-                let at = end_of(Point::new(0, 0), self.before);
-                moved.edit(&InputEdit {
-                    start_byte: start,
-                    old_end_byte: start,
-                    new_end_byte: start + fill.len(),
-                    start_position: at,
-                    old_end_position: at,
-                    new_end_position: end_of(at, fill),
-                });
-                let text = [self.before, fill, self.after].concat();
-                let tree = parse(parser, &text, Some(&moved), self.deadline)?;
-                error_ranges(&tree)
-            }
-        };
+        let found = self.found(fill)?;
         let is_last = self.after.trim().is_empty();
         let (inside, outside): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|error| belongs_to(error, &(start..start + fill.len()), is_last));
@@ -77,6 +65,26 @@ impl<'a> Checker<'a> {
         }
         let errors = inside.len() + outside.len().saturating_sub(self.allowed);
         Some(Damage { errors, spans: spans_in(fill, start, &inside) })
+    }
+
+    /// All errors of the text with the fill.
+    fn found(&mut self, fill: &str) -> Option<Vec<Range<usize>>> {
+        let Some((parser, old)) = &mut self.parsed else {
+            return Some(balance::unmatched(self.before, fill, self.after));
+        };
+        let start = self.before.len();
+        let mut moved = old.clone();
+        let at = end_of(Point::new(0, 0), self.before);
+        moved.edit(&InputEdit {
+            start_byte: start,
+            old_end_byte: start,
+            new_end_byte: start + fill.len(),
+            start_position: at,
+            old_end_position: at,
+            new_end_position: end_of(at, fill),
+        });
+        let text = [self.before, fill, self.after].concat();
+        parse(parser, &text, Some(&moved), self.deadline).map(|tree| error_ranges(&tree))
     }
 }
 
@@ -184,6 +192,14 @@ mod tests {
         assert!(errors > 0 && spans.concat().contains(']') && !spans.concat().contains('c'), "{spans:?}");
         let (errors, spans) = damage("a = ", "é(b", "\n", Language::Python);
         assert!(errors > 0 && !spans.is_empty(), "{spans:?}");
+    }
+
+    #[test]
+    fn all_errors_of_the_text_are_counted() {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut checker = Checker::new("fn a() { let = ; }\nfn b()", "\n}\n", Language::Rust, deadline).unwrap();
+        let (without, with) = (checker.errors("").unwrap(), checker.errors(" {").unwrap());
+        assert!(without > with && with > 0, "{without} {with}");
     }
 
     #[test]

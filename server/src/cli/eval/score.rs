@@ -36,6 +36,8 @@ pub(super) struct Summary {
     pub(super) coverage: f64,
     pub(super) precision_shown: Option<f64>,
     pub(super) syntax_valid_shown: Option<f64>,
+    /// Like `syntax_valid_shown`, where the solution's further lines come after a fill that has fewer.
+    pub(super) syntax_sound_shown: Option<f64>,
     pub(super) first_line_shown: Option<f64>,
     /// The mean difference in lines between completion and solution.
     pub(super) length_error: f64,
@@ -57,6 +59,7 @@ struct Score {
     first_line: bool,
     similarity: f64,
     valid: Option<bool>,
+    sound: Option<bool>,
     length_error: usize,
 }
 
@@ -70,6 +73,7 @@ impl Score {
             first_line: outcome.completion.lines().next() == task.solution.lines().next(),
             similarity: strsim::normalized_levenshtein(&outcome.completion, &task.solution),
             valid: is_valid(task, &outcome.completion),
+            sound: is_valid(task, &with_further_lines(&outcome.completion, &task.solution)),
             length_error: lines(&outcome.completion).abs_diff(lines(&task.solution)),
         }
     }
@@ -83,6 +87,14 @@ fn is_valid(task: &Task, completion: &str) -> Option<bool> {
         Some(errors(&tree))
     };
     Some(errors_with(completion)? <= errors_with(&task.solution)?)
+}
+
+/// A completion, and what is still to be written: the solution's lines after as many as the completion has. Without
+/// them, of all that can begin several lines of code only the whole of it would be right.
+fn with_further_lines(completion: &str, solution: &str) -> String {
+    let further = solution.split_inclusive('\n').skip(completion.matches('\n').count() + 1);
+    let further: String = further.collect();
+    if further.is_empty() { completion.to_owned() } else { format!("{completion}\n{further}") }
 }
 
 impl Summary {
@@ -116,6 +128,7 @@ impl Summary {
             coverage: shown.len() as f64 / all.len() as f64,
             precision_shown: of_shown(&|score| Some(score.exact)),
             syntax_valid_shown: of_shown(&|score| score.valid),
+            syntax_sound_shown: of_shown(&|score| score.sound),
             first_line_shown: of_shown(&|score| Some(score.first_line)),
             length_error: mean(&|score| score.length_error as f64),
             p50_steps: steps.get(steps.len() / 2).copied().unwrap_or(0),
@@ -124,5 +137,21 @@ impl Summary {
             p50_ms: percentile(0.5),
             p95_ms: percentile(0.95),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_still_to_be_written_comes_after_a_beginning() {
+        let solution = "a(\n    b,\n);";
+        assert_eq!(with_further_lines("x(", solution), "x(\n    b,\n);");
+        assert_eq!(with_further_lines("x(\ny,", solution), "x(\ny,\n);");
+        for whole in ["x\ny\nz", "1\n2\n3\n4"] {
+            assert_eq!(with_further_lines(whole, solution), whole);
+        }
+        assert_eq!(with_further_lines("x", "a"), "x");
     }
 }
