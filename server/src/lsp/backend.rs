@@ -103,7 +103,7 @@ impl LanguageServer for Backend {
             }
         });
         let session = Arc::clone(&self.session);
-        tokio::spawn(announce_model(self.client.clone(), facts, session, self.worker.state()));
+        tokio::spawn(announce_model(self.client.clone(), facts, session, self.worker.state(), self.worker.stages()));
         let problems = std::mem::take(&mut *self.problems.lock().unwrap_or_else(PoisonError::into_inner));
         configuration::tell(self, problems).await;
         if facts.gives_configuration {
@@ -201,13 +201,16 @@ async fn announce_model(
     facts: ClientFacts,
     session: Arc<Mutex<Session>>,
     mut states: watch::Receiver<ModelState>,
+    stages: watch::Receiver<String>,
 ) {
     let mut progress = None;
     loop {
         let state = states.borrow_and_update().clone();
         if state.loading == Loading::UnderWay {
             let title = "Lacuna: loading the model".to_owned();
-            progress.get_or_insert_with(|| Progress::begin(client.clone(), facts, "lacuna-model".to_owned(), title));
+            progress.get_or_insert_with(|| {
+                Progress::begin(client.clone(), facts, "lacuna-model".to_owned(), title, stages.clone())
+            });
         } else {
             progress = None;
         }

@@ -1,6 +1,6 @@
 //! Which engine the settings and the command line name.
 
-use lacuna_engine::{Device, Error, Infiller, LocalInfiller, LocalOptions, ModelSource};
+use lacuna_engine::{Device, Error, Infiller, LoadProgress, LocalInfiller, LocalOptions, ModelSource};
 
 use crate::lsp::LspOptions;
 use crate::lsp::worker::LoadEngine;
@@ -21,8 +21,8 @@ impl LocalEngines {
 }
 
 impl LoadEngine for LocalEngines {
-    fn load(&self, settings: &Settings) -> Result<Box<dyn Infiller>, Error> {
-        Ok(Box::new(LocalInfiller::open(&self.options(settings)?)?))
+    fn load(&self, settings: &Settings, progress: &mut dyn FnMut(LoadProgress)) -> Result<Box<dyn Infiller>, Error> {
+        Ok(Box::new(LocalInfiller::open_with(&self.options(settings)?, progress)?))
     }
 
     /// The embedded model, while another one is read from the disk.

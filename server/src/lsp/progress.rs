@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tower_lsp::Client;
 use tower_lsp::ls_types::ProgressToken;
 
@@ -17,19 +18,35 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins to show progress, without waiting for the client.
-    pub(crate) fn begin(client: Client, facts: ClientFacts, name: String, title: String) -> Self {
+    /// Begins to show progress, without waiting for the client; of `stages` it shows each that is not empty.
+    pub(crate) fn begin(
+        client: Client,
+        facts: ClientFacts,
+        name: String,
+        title: String,
+        stages: watch::Receiver<String>,
+    ) -> Self {
         if !facts.shows_progress {
             return Self { _shown: None };
         }
-        let (shown, ended) = tokio::sync::oneshot::channel::<()>();
+        let (shown, mut ended) = tokio::sync::oneshot::channel::<()>();
+        let mut stages = stages;
         tokio::spawn(async move {
             let token = ProgressToken::String(name);
             // The client must agree to the token before it is used.
             if client.create_work_done_progress(token.clone()).await.is_ok() {
                 let progress = client.progress(token, title).begin().await;
-                // Nothing is ever sent: the channel closes.
-                let _ = ended.await;
+                loop {
+                    let stage = stages.borrow_and_update().clone();
+                    if !stage.is_empty() {
+                        progress.report(stage).await;
+                    }
+                    tokio::select! {
+                        // Nothing is ever sent: the channel closes.
+                        _ = &mut ended => break,
+                        Ok(()) = stages.changed() => {}
+                    }
+                }
                 progress.finish().await;
             }
         });
@@ -46,6 +63,7 @@ pub(crate) async fn during<T>(backend: &Backend, facts: ClientFacts, title: &str
         done = &mut work => return done,
         () = tokio::time::sleep(PATIENCE) => {}
     }
-    let _shown = Progress::begin(backend.client.clone(), facts, format!("lacuna-{id}"), title.to_owned());
+    let (_no_stages, stages) = watch::channel(String::new());
+    let _shown = Progress::begin(backend.client.clone(), facts, format!("lacuna-{id}"), title.to_owned(), stages);
     work.await
 }

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use lacuna_engine::{Cancel, Description, Error, Infiller};
+use lacuna_engine::{Cancel, Description, Error, Infiller, LoadProgress};
 use tokio::sync::{oneshot, watch};
 
 use crate::settings::Settings;
@@ -26,8 +26,8 @@ const PANICS_BEFORE_RELOADING: usize = 3;
 
 /// Makes engines.
 pub trait LoadEngine: Send + Sync + 'static {
-    /// The engine that the settings name. May take minutes.
-    fn load(&self, settings: &Settings) -> Result<Box<dyn Infiller>, Error>;
+    /// The engine that the settings name. May take minutes, in which `progress` is told how far it is.
+    fn load(&self, settings: &Settings, progress: &mut dyn FnMut(LoadProgress)) -> Result<Box<dyn Infiller>, Error>;
 
     /// An engine that is there at once and serves while the one above is loaded, if that is worth it.
     fn interim(&self, _: &Settings) -> Option<Box<dyn Infiller>> {
@@ -36,7 +36,7 @@ pub trait LoadEngine: Send + Sync + 'static {
 }
 
 impl<F: Fn(&Settings) -> Result<Box<dyn Infiller>, Error> + Send + Sync + 'static> LoadEngine for F {
-    fn load(&self, settings: &Settings) -> Result<Box<dyn Infiller>, Error> {
+    fn load(&self, settings: &Settings, _: &mut dyn FnMut(LoadProgress)) -> Result<Box<dyn Infiller>, Error> {
         self(settings)
     }
 }
@@ -100,6 +100,11 @@ impl Worker {
         self.engines.state.subscribe()
     }
 
+    /// How far the loading that is under way has come, in words; empty where there is nothing to say.
+    pub(crate) fn stages(&self) -> watch::Receiver<String> {
+        self.engines.stage.subscribe()
+    }
+
     /// Queues some work, and gives its result. The channel closes without one if the work was cancelled, or dropped
     /// because too much newer work came, or if there is no engine.
     pub(crate) fn submit<T: Send + 'static>(
@@ -144,6 +149,7 @@ struct Engines {
     /// Counts the loadings, so that one that was overtaken changes nothing any more.
     loading: AtomicU64,
     state: watch::Sender<ModelState>,
+    stage: watch::Sender<String>,
 }
 
 impl Engines {
@@ -154,6 +160,7 @@ impl Engines {
             settings: Mutex::default(),
             loading: AtomicU64::new(0),
             state: watch::Sender::new(ModelState { serving: None, loading: Loading::UnderWay }),
+            stage: watch::Sender::default(),
         }
     }
 
@@ -175,7 +182,10 @@ impl Engines {
             // The old engine goes first: two large ones may not fit into memory side by side.
             let interim = catch_unwind(AssertUnwindSafe(|| engines.loader.interim(&settings))).ok().flatten();
             engines.put(number, interim, Loading::UnderWay);
-            match catch_unwind(AssertUnwindSafe(|| engines.loader.load(&settings))) {
+            let mut progress = |progress| engines.tell(number, stage_of(progress));
+            let loaded = catch_unwind(AssertUnwindSafe(|| engines.loader.load(&settings, &mut progress)));
+            engines.tell(number, String::new());
+            match loaded {
                 Ok(Ok(engine)) => engines.put(number, Some(engine), Loading::Done),
                 Ok(Err(error)) => engines.put(number, None, Loading::Failed(error.to_string())),
                 Err(_) => {
@@ -185,6 +195,17 @@ impl Engines {
         });
         if let Err(error) = started {
             self.put(number, None, Loading::Failed(format!("the model cannot be loaded: {error}")));
+        }
+    }
+
+    /// Shows how far a loading has come, unless it was overtaken.
+    fn tell(&self, number: u64, stage: String) {
+        if self.loading.load(Ordering::SeqCst) == number {
+            self.stage.send_if_modified(|shown| {
+                let is_new = *shown != stage;
+                *shown = stage;
+                is_new
+            });
         }
     }
 
@@ -201,6 +222,11 @@ impl Engines {
         // Unmapping a large model takes its time.
         drop(old);
     }
+}
+
+fn stage_of(progress: LoadProgress) -> String {
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    format!("{:.1} of {:.1} GB", gigabytes(progress.done_bytes), gigabytes(progress.total_bytes))
 }
 
 /// What is to be done with the engine; it sends its result off itself, and says whether the engine panicked.
@@ -265,7 +291,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::sync::mpsc;
 
-    use lacuna_engine::{Cancel, Description, Error, Infill, InfillRequest, Infiller, Step};
+    use lacuna_engine::{Cancel, Description, Error, Infill, InfillRequest, Infiller, LoadProgress, Step};
 
     use super::{Job, Loading, Worker};
     use crate::settings::Settings;
@@ -328,7 +354,8 @@ mod tests {
     fn an_engine_serves_while_the_next_one_is_loaded() {
         struct Slow(mpsc::Receiver<()>);
         impl super::LoadEngine for std::sync::Mutex<Slow> {
-            fn load(&self, _: &Settings) -> Result<Box<dyn Infiller>, Error> {
+            fn load(&self, _: &Settings, progress: &mut dyn FnMut(LoadProgress)) -> Result<Box<dyn Infiller>, Error> {
+                progress(LoadProgress { done_bytes: 1_250_000_000, total_bytes: 27_400_000_000 });
                 self.lock().expect("one loading").0.recv().expect("the test says when");
                 Ok(nothing("large"))
             }
@@ -345,10 +372,15 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(serving().as_deref(), Some("small"));
+        while worker.stages().borrow().is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(*worker.stages().borrow(), "1.2 of 27.4 GB");
         let model = worker.submit(Cancel::default(), |engine| engine.describe().model.clone());
         assert_eq!(model.blocking_recv().expect("an answer").as_deref(), Ok("small"));
         go.send(()).expect("it is loading");
         wait_until_done(&worker);
         assert_eq!(serving().as_deref(), Some("large"));
+        assert_eq!(*worker.stages().borrow(), "", "what is there needs no progress");
     }
 }
