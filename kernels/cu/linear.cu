@@ -1,43 +1,26 @@
 // Dense products, output[rows, columns] = input[rows, inputs] * weight[columns, inputs]^T, plain or gated: of a weight that holds a
 // gate's columns and then as many others, gelu(gate) * other.
 //
-// Exact ones are f32. Those on tensor cores take bf16. Where tiles do not fill the multiprocessors evenly, the blocks deal out the tiles'
-// inputs among them in equal runs, so that all of them read weights to the end (Osama and others, Stream-K, 2023): a tile's
-// sums may then come from several blocks, each of which leaves its part in a scratch, and the last one adds them in the order of the inputs.
+// Exact ones are f32. Those on tensor cores take bf16; those of quantised weights stand by themselves.
 
 #include "common/exact_product.cuh"
-#include "common/tensor_product.cuh"
-
-struct linear_parameters {
-    const void* input;   // [rows, inputs]: f32, or bf16 for tensor cores
-    const void* weight;  // [columns, inputs], or [2 * columns, inputs] where it is gated
-    void* output;        // [rows, columns]: f32, or bf16 where it is gated and on tensor cores
-    float* partial_sums;  // [blocks, 2, sums of a tile]: of the tile that a block begins in, and of the one that it ends in
-    u32* arrivals;        // [tiles], zero before and after
-    u32 rows;
-    u32 columns;
-    u32 inputs;
-    u32 row_tiles;
-    u32 tiles;
-    u32 aligned;  // whether rows of input and weight begin at multiples of 16 bytes
-    u32 paired;   // whether the output's columns are pairs that begin at multiples of their size
-};
+#include "common/linear_tiles.cuh"
 
 template <typename Weight, bool GATED>
 __device__ __forceinline__ void exact_linear(const linear_parameters& p) {
     constexpr u32 block_columns = GATED ? EXACT_COLUMNS / 2 : EXACT_COLUMNS;
     const u32 first_row = blockIdx.x * EXACT_ROWS;
     const u32 first_column = blockIdx.y * block_columns;
-    const auto* input = static_cast<const float*>(p.input);
-    const auto* weight = static_cast<const Weight*>(p.weight);
+    const auto* input = static_cast<const float*>(p.operands.input);
+    const auto* weight = static_cast<const Weight*>(p.operands.weight);
     auto input_row = [&](u32 row) -> const float* {
-        return first_row + row < p.rows ? input + u64(first_row + row) * p.inputs : nullptr;
+        return first_row + row < p.rows ? input + u64(first_row + row) * p.operands.inputs : nullptr;
     };
     auto weight_row = [&](u32 row) -> const Weight* {
         const u32 column = first_column + row % block_columns;
-        return column < p.columns ? weight + (u64(row / block_columns) * p.columns + column) * p.inputs : nullptr;
+        return column < p.columns ? weight + (u64(row / block_columns) * p.columns + column) * p.operands.inputs : nullptr;
     };
-    ExactSums sums = exact_product<Weight>(p.inputs, input_row, weight_row);
+    ExactSums sums = exact_product<Weight>(p.operands.inputs, input_row, weight_row);
     auto* output = static_cast<float*>(p.output);
 #pragma unroll
     for (u32 i = 0; i < 4; i++) {
@@ -47,105 +30,6 @@ __device__ __forceinline__ void exact_linear(const linear_parameters& p) {
             if (row < p.rows && column < p.columns) {
                 const float sum = sums.of[i][j];
                 output[u64(row) * p.columns + column] = GATED ? gelu_tanh(sum) * sums.of[i][(j + 2) % 4] : sum;
-            }
-        }
-    }
-}
-
-// The work of all blocks in units of one tile's 64 inputs, tile after tile, and of that each block's run.
-struct Units {
-    u32 of_tile;
-    u64 all;
-
-    __device__ __forceinline__ u64 start(u32 block) const { return all * block / gridDim.x; }
-    // The block whose run holds a unit.
-    __device__ __forceinline__ u32 block(u64 unit) const { return u32(((unit + 1) * gridDim.x - 1) / all); }
-};
-
-// Adds up the parts of a tile. False in all blocks but the last to arrive, which has the whole.
-template <typename Shape>
-__device__ __forceinline__ bool add_parts(TensorSums<Shape>& sums, const linear_parameters& p, const Units& units, u32 tile) {
-    constexpr u32 part_numbers = Shape::SUMS * Shape::THREADS;
-    const u64 tile_start = u64(tile) * units.of_tile;
-    auto part = [&](u32 block) {
-        const u32 half = units.start(block) < tile_start ? 1 : 0;
-        return p.partial_sums + (u64(block) * 2 + half) * part_numbers + threadIdx.x;
-    };
-    const u32 first = units.block(tile_start), last = units.block(tile_start + units.of_tile - 1);
-    auto* flat = &sums.of[0][0][0];
-    float* own = part(blockIdx.x);
-#pragma unroll
-    for (u32 i = 0; i < Shape::SUMS; i++) own[i * Shape::THREADS] = flat[i];
-    device_fence();
-    block_barrier();
-    auto* arrived = reinterpret_cast<u32*>(shared_memory());
-    if (threadIdx.x == 0) *arrived = atomic_add(&p.arrivals[tile], 1);
-    block_barrier();
-    const bool is_last = *arrived == last - first;
-    block_barrier();
-    if (!is_last) return false;
-    device_fence();
-#pragma unroll
-    for (u32 i = 0; i < Shape::SUMS; i++) flat[i] = 0.0f;
-    for (u32 block = first; block <= last; block++) {
-        const float* other = part(block);
-#pragma unroll
-        for (u32 i = 0; i < Shape::SUMS; i++) flat[i] += load_from_other_block(&other[i * Shape::THREADS]);
-    }
-    if (threadIdx.x == 0) p.arrivals[tile] = 0;
-    return true;
-}
-
-template <u32 ROWS, bool GATED>
-__device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
-    using Shape = TensorShape<ROWS>;
-    constexpr u32 block_columns = GATED ? TENSOR_COLUMNS / 2 : TENSOR_COLUMNS;
-    const auto* input = static_cast<const bf16*>(p.input);
-    const auto* weight = static_cast<const bf16*>(p.weight);
-    const u32 units_of_tile = divide_up(p.inputs, TENSOR_INPUTS);
-    const Units units = {units_of_tile, u64(p.tiles) * units_of_tile};
-    const u64 end = units.start(blockIdx.x + 1);
-    for (u64 unit = units.start(blockIdx.x); unit < end;) {
-        const u32 tile = u32(unit / units.of_tile), first_unit = u32(unit % units.of_tile);
-        const u32 left = units.of_tile - first_unit;
-        const u32 count = end - unit < left ? u32(end - unit) : left;
-        unit += count;
-        const u32 first_row = tile % p.row_tiles * ROWS;
-        const u32 first_column = tile / p.row_tiles * block_columns;
-        auto input_row = [&](u32 row) -> const bf16* {
-            return first_row + row < p.rows ? input + u64(first_row + row) * p.inputs : nullptr;
-        };
-        // Where it is gated, eight columns of the gate and the eight that belong to them alternate.
-        auto weight_row = [&](u32 row) -> const bf16* {
-            const u32 column = first_column + (GATED ? row / 16 * 8 + row % 8 : row);
-            const u64 half = GATED ? row / 8 % 2 : 0;
-            return column < p.columns ? weight + (half * p.columns + column) * p.inputs : nullptr;
-        };
-        const u32 first_input = first_unit * TENSOR_INPUTS, behind = first_input + count * TENSOR_INPUTS;
-        const u32 last_input = behind < p.inputs ? behind : p.inputs;
-        auto sums = tensor_product<Shape>(p.rows - first_row, first_input, last_input, p.aligned != 0, input_row, weight_row);
-        if (count < units.of_tile && !add_parts<Shape>(sums, p, units, tile)) continue;
-#pragma unroll
-        for (u32 i = 0; i < Shape::ROW_TILES; i++) {
-#pragma unroll
-            for (u32 j = 0; j < Shape::COLUMN_TILES; j += GATED ? 2 : 1) {
-#pragma unroll
-                for (u32 e = 0; e < 4; e += 2) {
-                    const u32 row = first_row + tensor_row<Shape>(i, e);
-                    const u32 tile_column = tensor_column<Shape>(j, e);
-                    const u32 column = first_column + (GATED ? tile_column / 16 * 8 + tile_column % 8 : tile_column);
-                    if (row >= p.rows || column >= p.columns) continue;
-                    const u64 at = u64(row) * p.columns + column;
-                    const bool has_second = column + 1 < p.columns;
-                    const auto& own = sums.of[i][j];
-                    if (GATED) {
-                        const auto& other = sums.of[i][(j + 1) % Shape::COLUMN_TILES];
-                        const float first = gelu_tanh(own[e]) * other[e], second = gelu_tanh(own[e + 1]) * other[e + 1];
-                        write_pair(static_cast<bf16*>(p.output) + at, first, second, has_second, p.paired != 0);
-                    } else {
-                        write_pair(static_cast<float*>(p.output) + at, own[e], own[e + 1], has_second, p.paired != 0);
-                    }
-                }
             }
         }
     }
@@ -161,14 +45,14 @@ using gated_widened_parameters = linear_parameters;
 KERNEL(gated_widened, EXACT_THREADS, 3) { exact_linear<bf16, true>(p); }
 
 using linear_tensor_32_parameters = linear_parameters;
-KERNEL(linear_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<32, false>(p); }
+KERNEL(linear_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Product<32>, false>(p); }
 using linear_tensor_64_parameters = linear_parameters;
-KERNEL(linear_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<64, false>(p); }
+KERNEL(linear_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<Bf16Product<64>, false>(p); }
 using linear_tensor_128_parameters = linear_parameters;
-KERNEL(linear_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<128, false>(p); }
+KERNEL(linear_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<Bf16Product<128>, false>(p); }
 using gated_tensor_32_parameters = linear_parameters;
-KERNEL(gated_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<32, true>(p); }
+KERNEL(gated_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Product<32>, true>(p); }
 using gated_tensor_64_parameters = linear_parameters;
-KERNEL(gated_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<64, true>(p); }
+KERNEL(gated_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<Bf16Product<64>, true>(p); }
 using gated_tensor_128_parameters = linear_parameters;
-KERNEL(gated_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<128, true>(p); }
+KERNEL(gated_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<Bf16Product<128>, true>(p); }

@@ -7,6 +7,7 @@ pub mod head;
 pub mod linear;
 pub mod norm;
 pub mod philox;
+pub mod quantised;
 pub mod rope;
 pub mod router;
 pub mod sampler;

@@ -29,6 +29,16 @@ __device__ __forceinline__ void async_copy_16_ahead(void* shared, const void* gl
 #endif
 }
 
+// Begins to copy 4 bytes, both sides aligned to 4; without valid bytes they become zero.
+__device__ __forceinline__ void async_copy_4(void* shared, const void* global, u32 valid_bytes = 4) {
+#ifdef LACUNA_EMULATOR
+    emulator::copy_later(shared, global, 4, valid_bytes);
+#else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(valid_bytes)
+                 : "memory");
+#endif
+}
+
 // Closes a group of copies.
 __device__ __forceinline__ void async_commit() {
 #ifdef LACUNA_EMULATOR

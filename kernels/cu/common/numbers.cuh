@@ -91,6 +91,7 @@ __device__ __forceinline__ float maximum(float a, float b) { return fmaxf(a, b);
 __device__ __forceinline__ float minimum(float a, float b) { return fminf(a, b); }
 #endif
 
+__device__ __forceinline__ float magnitude(float x) { return float_from_bits(bits_of(x) & 0x7FFFFFFFu); }
 __device__ __forceinline__ bool is_nan(float x) { return x != x; }
 
 // x / 2 * (1 + tanh(u)) with u = sqrt(2 / pi) * (x + 0.044715 x^3), as x / (1 + exp(-2u)), in which nothing cancels where tanh

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/matrix.cuh"
+#include "common/operands.cuh"
 #include "common/warp.cuh"
 
 constexpr u32 TENSOR_COLUMNS = 64;
@@ -165,3 +166,24 @@ __device__ __forceinline__ TensorSums<Shape> tensor_product(u32 rows, u32 begin,
     block_barrier();
     return sums;
 }
+
+// How a tile of a result is made: here of bf16 by bf16. Other products have the same members.
+template <u32 ROWS>
+struct Bf16Product {
+    using Shape = TensorShape<ROWS>;
+    // What products begin and end at multiples of, but for the last input.
+    static constexpr u32 INPUTS = TENSOR_INPUTS;
+
+    // Multiplies over the inputs from `begin` to `end`. `input_row(i)` and `weight_row(i)` give which rows of the operands the tile's rows are, or
+    // NO_ROW; rows from `rows` on are none.
+    template <typename InputRow, typename WeightRow>
+    static __device__ __forceinline__ TensorSums<Shape> multiply(const product_operands& o, u32 rows, u32 begin, u32 end,
+                                                                 InputRow input_row, WeightRow weight_row) {
+        auto input = [&](u32 row) { return row_of<bf16>(o.input, input_row(row), o.inputs); };
+        auto weight = [&](u32 row) { return row_of<bf16>(o.weight, weight_row(row), o.inputs); };
+        return tensor_product<Shape>(rows, begin, end, o.aligned != 0, input, weight);
+    }
+
+    // The result of a sum over all inputs of a row of the input and one of the weight.
+    static __device__ __forceinline__ float scaled(const product_operands&, float sum, u64, u64) { return sum; }
+};

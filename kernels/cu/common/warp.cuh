@@ -116,3 +116,15 @@ __device__ __forceinline__ T block_sum(T value, T* scratch) {
     block_barrier();
     return sum;
 }
+
+// The greatest value over a one-dimensional block, the same in every thread; one that is not a number counts for nothing. The scratch is as for a
+// sum, and can be used again at once.
+__device__ __forceinline__ float block_maximum(float value, float* scratch) {
+    value = warp_maximum(value);
+    if (lane_index() == 0) scratch[warp_index()] = value;
+    block_barrier();
+    const u32 warps = blockDim.x / WARP_LANES_COUNT;
+    const float greatest = warp_maximum(lane_index() < warps ? scratch[lane_index()] : -infinity());
+    block_barrier();
+    return greatest;
+}

@@ -45,6 +45,10 @@ pub fn embed(ids: Slice<'_, u32>, table: &Matrix<'_>, scale: f32, stream: SliceM
     let kernel = match table.weights {
         Weights::F32(_) => &EMBED_F32,
         Weights::Bf16(_) => &EMBED_BF16,
+        Weights::Fp8 { .. } | Weights::Nvfp4 { .. } => {
+            let reason = format!("a table is in f32 or bf16, not in {}", table.weights.format());
+            return Err(crate::error::shape(NAME, reason));
+        }
     };
     // SAFETY: block r reads id r and writes row r, inside slices whose lengths were just checked; of the table it reads only what an id below the
     // vocabulary names. The stream is borrowed mutably.

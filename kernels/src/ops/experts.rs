@@ -3,23 +3,24 @@
 use crate::error::require;
 use crate::kernel::{Kernel, Launch, kernel};
 use crate::memory::{Slice, SliceMut};
-use crate::ops::linear::{EXACT_TILE, PAIR_BYTES, TENSOR_TILES, TILE_COLUMNS, Tile, Weights};
+use crate::ops::linear::{
+    BF16_FP8_TILES, BF16_NVFP4_TILES, EXACT_TILE, FP8_TILES, Input, Operand, Operands, PAIR_BYTES, TENSOR_TILES,
+    TILE_COLUMNS, Tile, Weights, mismatch,
+};
+use crate::ops::quantised::Fp8Rows;
 use crate::ops::router::Routing;
 use crate::{Error, bf16};
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct ExpertsParameters {
-    input: u64,
-    weight: u64,
+    operands: Operands,
     output: u64,
     starts: u64,
     order: u64,
     slot_weights: u64,
     slots: u32,
     columns: u32,
-    inputs: u32,
-    aligned: u32,
     paired: u32,
 }
 
@@ -33,8 +34,22 @@ kernel!(static DOWN_WIDENED: "experts", experts_down_widened(ExpertsParameters))
 kernel!(static DOWN_TENSOR_32: "experts", experts_down_tensor_32(ExpertsParameters));
 kernel!(static DOWN_TENSOR_64: "experts", experts_down_tensor_64(ExpertsParameters));
 kernel!(static DOWN_TENSOR_128: "experts", experts_down_tensor_128(ExpertsParameters));
+kernel!(static GATED_FP8_32: "experts_quantised", experts_gated_fp8_32(ExpertsParameters));
+kernel!(static GATED_FP8_64: "experts_quantised", experts_gated_fp8_64(ExpertsParameters));
+kernel!(static GATED_FP8_128: "experts_quantised", experts_gated_fp8_128(ExpertsParameters));
+kernel!(static DOWN_FP8_32: "experts_quantised", experts_down_fp8_32(ExpertsParameters));
+kernel!(static DOWN_FP8_64: "experts_quantised", experts_down_fp8_64(ExpertsParameters));
+kernel!(static DOWN_FP8_128: "experts_quantised", experts_down_fp8_128(ExpertsParameters));
+kernel!(static GATED_BF16_FP8_32: "experts_quantised", experts_gated_bf16_fp8_32(ExpertsParameters));
+kernel!(static GATED_BF16_FP8_64: "experts_quantised", experts_gated_bf16_fp8_64(ExpertsParameters));
+kernel!(static DOWN_BF16_FP8_32: "experts_quantised", experts_down_bf16_fp8_32(ExpertsParameters));
+kernel!(static DOWN_BF16_FP8_64: "experts_quantised", experts_down_bf16_fp8_64(ExpertsParameters));
+kernel!(static GATED_BF16_NVFP4_32: "experts_quantised", experts_gated_bf16_nvfp4_32(ExpertsParameters));
+kernel!(static GATED_BF16_NVFP4_64: "experts_quantised", experts_gated_bf16_nvfp4_64(ExpertsParameters));
+kernel!(static DOWN_BF16_NVFP4_32: "experts_quantised", experts_down_bf16_nvfp4_32(ExpertsParameters));
+kernel!(static DOWN_BF16_NVFP4_64: "experts_quantised", experts_down_bf16_nvfp4_64(ExpertsParameters));
 
-/// Kernels that do the same at different tile sizes or dtypes.
+/// Kernels that do the same at different tile sizes or formats.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct Variant {
@@ -43,14 +58,19 @@ pub struct Variant {
     tile: Tile,
 }
 
-/// What experts take; see [`linear::Operand`](crate::ops::linear::Operand).
-pub trait ExpertOperand: crate::Element + sealed::Products {}
+/// What experts take of the model's stream; see [`Operand`].
+pub trait ExpertOperand: Operand + sealed::Products {}
 impl ExpertOperand for f32 {}
 impl ExpertOperand for bf16 {}
 
+/// What experts take; see [`Input`].
+pub trait ExpertInput: Input + sealed::Products {}
+impl<T: ExpertOperand> ExpertInput for Slice<'_, T> {}
+impl ExpertInput for Fp8Rows<'_> {}
+
 mod sealed {
     pub trait Products {
-        /// The kernels for rows so many an expert, and weights of this dtype, or none.
+        /// The kernels for rows so many an expert, and weights of this format, or none.
         fn kernels(mean_rows: usize, weights: &super::Weights<'_>) -> Option<super::Variant>;
     }
 }
@@ -60,33 +80,56 @@ impl sealed::Products for f32 {
         let (gated, down) = match weights {
             Weights::F32(_) => (&GATED_F32, &DOWN_F32),
             Weights::Bf16(_) => (&GATED_WIDENED, &DOWN_WIDENED),
+            Weights::Fp8 { .. } | Weights::Nvfp4 { .. } => return None,
         };
         Some(Variant { gated, down, tile: EXACT_TILE })
     }
 }
 
+// Rows spread unevenly, and an expert's second tile of rows reads its weights once more, though from the cache; rows of a tile that are not there
+// cost little, but those that may be there cost room and registers. So a tile is made for some times the mean. Quantised weights are widened
+// by every warp that takes them, of which tiles of 32 rows have one: there more rows wait for a greater mean.
 impl sealed::Products for bf16 {
     fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
-        let Weights::Bf16(_) = weights else { return None };
-        // Rows spread unevenly, and an expert's second tile of rows reads its weights once more; rows of a tile that are not there cost little. So a
-        // tile is made for some times the mean.
-        let (gated, down, tile) = match mean_rows {
-            ..=4 => (&GATED_TENSOR_32, &DOWN_TENSOR_32, TENSOR_TILES[0]),
-            5..=24 => (&GATED_TENSOR_64, &DOWN_TENSOR_64, TENSOR_TILES[1]),
-            _ => (&GATED_TENSOR_128, &DOWN_TENSOR_128, TENSOR_TILES[2]),
+        let (gated, down, tile) = match (weights, mean_rows) {
+            (Weights::F32(_), _) => return None,
+            (Weights::Bf16(_), ..=4) => (&GATED_TENSOR_32, &DOWN_TENSOR_32, TENSOR_TILES[0]),
+            (Weights::Bf16(_), 5..=24) => (&GATED_TENSOR_64, &DOWN_TENSOR_64, TENSOR_TILES[1]),
+            (Weights::Bf16(_), _) => (&GATED_TENSOR_128, &DOWN_TENSOR_128, TENSOR_TILES[2]),
+            (Weights::Fp8 { .. }, ..=16) => (&GATED_BF16_FP8_32, &DOWN_BF16_FP8_32, BF16_FP8_TILES[0]),
+            (Weights::Fp8 { .. }, _) => (&GATED_BF16_FP8_64, &DOWN_BF16_FP8_64, BF16_FP8_TILES[1]),
+            (Weights::Nvfp4 { .. }, ..=16) => (&GATED_BF16_NVFP4_32, &DOWN_BF16_NVFP4_32, BF16_NVFP4_TILES[0]),
+            (Weights::Nvfp4 { .. }, _) => (&GATED_BF16_NVFP4_64, &DOWN_BF16_NVFP4_64, BF16_NVFP4_TILES[1]),
         };
         Some(Variant { gated, down, tile })
     }
 }
 
+impl<T: ExpertOperand> sealed::Products for Slice<'_, T> {
+    fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        <T as sealed::Products>::kernels(mean_rows, weights)
+    }
+}
+
+impl sealed::Products for Fp8Rows<'_> {
+    fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        let Weights::Fp8 { .. } = weights else { return None };
+        Some(match mean_rows {
+            ..=16 => Variant { gated: &GATED_FP8_32, down: &DOWN_FP8_32, tile: FP8_TILES[0] },
+            17..=40 => Variant { gated: &GATED_FP8_64, down: &DOWN_FP8_64, tile: FP8_TILES[1] },
+            _ => Variant { gated: &GATED_FP8_128, down: &DOWN_FP8_128, tile: FP8_TILES[2] },
+        })
+    }
+}
+
 /// For each assignment in the routing's order `gelu(x @ gate^T) * (x @ up^T)` of its row by its expert. `input` is `[rows, inputs]`,
 /// `weights` `[experts, 2 * width, inputs]` with each gate's rows first, `output` `[rows * slots, width]`.
-pub fn experts_gated<T: ExpertOperand>(
-    input: Slice<'_, T>,
+pub fn experts_gated<I: ExpertInput>(
+    input: I,
     routing: &Routing,
     weights: Weights<'_>,
     width: usize,
-    output: SliceMut<'_, T>,
+    output: SliceMut<'_, I::Gated>,
 ) -> Result<(), Error> {
     let sizes = Sizes { operation: "experts_gated", matrix_rows: width.saturating_mul(2), columns: width };
     launch(sizes, routing, routing.rows(), input, &weights, output, |variant| variant.gated, TILE_COLUMNS / 2)
@@ -94,8 +137,8 @@ pub fn experts_gated<T: ExpertOperand>(
 
 /// For each assignment `weight * (x @ down^T)`, written to its row and slot. `input` is `[rows * slots, inputs]` in the routing's order, as
 /// [`experts_gated`] writes it, `weights` `[experts, columns, inputs]`, `output` `[rows, slots, columns]`.
-pub fn experts_down<T: ExpertOperand>(
-    input: Slice<'_, T>,
+pub fn experts_down<I: ExpertInput>(
+    input: I,
     routing: &Routing,
     weights: Weights<'_>,
     columns: usize,
@@ -114,11 +157,11 @@ struct Sizes {
 }
 
 #[expect(clippy::too_many_arguments, reason = "two products that differ in all of these")]
-fn launch<T: ExpertOperand, O: crate::Element>(
+fn launch<I: ExpertInput, O: crate::Element>(
     sizes: Sizes,
     routing: &Routing,
     rows: usize,
-    input: Slice<'_, T>,
+    input: I,
     weights: &Weights<'_>,
     output: SliceMut<'_, O>,
     kernel: impl Fn(&Variant) -> &'static Kernel<ExpertsParameters>,
@@ -135,12 +178,6 @@ fn launch<T: ExpertOperand, O: crate::Element>(
         "{} weights are not {experts} matrices of {matrix_rows} rows",
         weights.len()
     );
-    require!(
-        operation,
-        rows.checked_mul(inputs) == Some(input.len()),
-        "{} inputs are not {rows} rows of {inputs}",
-        input.len()
-    );
     let assignments = routing.assignments();
     require!(
         operation,
@@ -149,23 +186,21 @@ fn launch<T: ExpertOperand, O: crate::Element>(
         output.len()
     );
     let device = output.device();
-    let devices = [input.device(), weights.device(), routing.starts().device()];
+    let input_rows = input.rows();
+    let operands = Operands::new(operation, &input_rows, rows, weights, inputs)?;
+    let devices = [input_rows.device, routing.starts().device()];
     require!(operation, devices.iter().all(|other| other.is(device)), "not everything is on the same device");
-    let Some(variant) = T::kernels(assignments.div_ceil(experts), weights) else {
-        return Err(crate::error::shape(operation, "tensor cores multiply bf16 by bf16 weights, and these are f32"));
+    let Some(variant) = <I as sealed::Products>::kernels(assignments.div_ceil(experts), weights) else {
+        return Err(mismatch(operation, I::FORMAT, weights));
     };
-    let addresses = input.address() | weights.address();
     let parameters = ExpertsParameters {
-        input: input.address(),
-        weight: weights.address(),
+        operands,
         output: output.address(),
         starts: routing.starts().address(),
         order: routing.order().address(),
         slot_weights: routing.weights().address(),
         slots: routing.slots() as u32,
         columns: columns as u32,
-        inputs: inputs as u32,
-        aligned: u32::from(addresses.is_multiple_of(16) && inputs.is_multiple_of(8)),
         paired: u32::from(output.address().is_multiple_of(PAIR_BYTES) && columns.is_multiple_of(2)),
     };
     let Tile { threads, shared_bytes, .. } = variant.tile;

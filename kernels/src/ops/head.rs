@@ -60,9 +60,12 @@ impl Vocabulary<'_> {
         let device = weights.device();
         let is_here = self.final_norm.device().is(device) && workspace.rows_in.as_slice().device().is(device);
         require!(operation, is_here, "norm or workspace are on another device");
-        T::HEAD
-            .kernels_for(rows, &weights)
-            .ok_or_else(|| crate::error::shape(operation, "products in bf16 need an embedding in bf16".to_owned()))
+        T::HEAD.kernels_for(rows, &weights).ok_or_else(|| {
+            crate::error::shape(
+                operation,
+                format!("an input in this dtype does not go with an embedding in {}", weights.format()),
+            )
+        })
     }
 
     fn device(&self) -> &Device {

@@ -3,6 +3,7 @@
 use crate::error::require;
 use crate::kernel::{Kernel, Launch, kernel};
 use crate::memory::{Buffer, Element, Slice, SliceMut};
+use crate::ops::quantised::{FP4_GROUP, FP4_WORD, Fp8Rows};
 use crate::{Device, Error, bf16};
 
 /// A matrix `[outputs, inputs]` as a checkpoint stores it.
@@ -16,13 +17,29 @@ pub struct Matrix<'a> {
     pub inputs: usize,
 }
 
-/// Weights in the dtype that they are stored in.
+/// Weights in the format that they are stored in. A matrix, or several one below the other, as experts' are.
 #[derive(Clone, Copy)]
 pub enum Weights<'a> {
     /// 32 bits.
     F32(Slice<'a, f32>),
     /// 16 bits.
     Bf16(Slice<'a, bf16>),
+    /// 8 bits, e4m3, with a scale for each row.
+    Fp8 {
+        /// `[outputs, inputs]`.
+        numbers: Slice<'a, u8>,
+        /// `[outputs]`.
+        scales: Slice<'a, f32>,
+    },
+    /// 4 bits, e2m1, with a scale in e4m3 for every 16 numbers, and one in f32 for each row: matrices that are put together each bring their own.
+    Nvfp4 {
+        /// `[outputs, inputs / 8]`, made by [`arrange_fp4`](crate::ops::quantised::arrange_fp4).
+        words: Slice<'a, u32>,
+        /// `[outputs, inputs / 16]`.
+        group_scales: Slice<'a, u8>,
+        /// `[outputs]`: what its matrix's scales of groups are multiplied by.
+        scales: Slice<'a, f32>,
+    },
 }
 
 impl Weights<'_> {
@@ -31,6 +48,8 @@ impl Weights<'_> {
         match self {
             Self::F32(slice) => slice.len(),
             Self::Bf16(slice) => slice.len(),
+            Self::Fp8 { numbers, .. } => numbers.len(),
+            Self::Nvfp4 { words, .. } => words.len().saturating_mul(FP4_WORD),
         }
     }
 
@@ -39,10 +58,22 @@ impl Weights<'_> {
         self.len() == 0
     }
 
+    /// The format's name.
+    pub fn format(&self) -> &'static str {
+        match self {
+            Self::F32(_) => "f32",
+            Self::Bf16(_) => "bf16",
+            Self::Fp8 { .. } => "fp8",
+            Self::Nvfp4 { .. } => "nvfp4",
+        }
+    }
+
     pub(crate) fn address(&self) -> u64 {
         match self {
             Self::F32(slice) => slice.address(),
             Self::Bf16(slice) => slice.address(),
+            Self::Fp8 { numbers, .. } => numbers.address(),
+            Self::Nvfp4 { words, .. } => words.address(),
         }
     }
 
@@ -50,24 +81,168 @@ impl Weights<'_> {
         match self {
             Self::F32(slice) => slice.device(),
             Self::Bf16(slice) => slice.device(),
+            Self::Fp8 { numbers, .. } => numbers.device(),
+            Self::Nvfp4 { words, .. } => words.device(),
+        }
+    }
+
+    /// The scales of rows, and those of groups, where the format has them.
+    fn scales(&self) -> (Option<Slice<'_, f32>>, Option<Slice<'_, u8>>) {
+        match self {
+            Self::F32(_) | Self::Bf16(_) => (None, None),
+            Self::Fp8 { scales, .. } => (Some(*scales), None),
+            Self::Nvfp4 { group_scales, scales, .. } => (Some(*scales), Some(*group_scales)),
+        }
+    }
+
+    /// Numbers in 16 bytes of a row, or of the input's if those are more.
+    fn chunk_numbers(&self) -> usize {
+        match self {
+            Self::F32(_) | Self::Bf16(_) => 8,
+            Self::Fp8 { .. } => 16,
+            Self::Nvfp4 { .. } => 32,
         }
     }
 }
 
-/// What products take: f32, whose products are exact chains of fused multiply-adds, with weights of either dtype; or bf16, multiplied on
-/// tensor cores with bf16 weights and summed in f32.
+/// What the model's stream is made into before a product: f32 or bf16.
 pub trait Operand: Element + sealed::Products {}
 impl Operand for f32 {}
 impl Operand for bf16 {}
 
-mod sealed {
-    pub trait Products {
-        /// The kernels for rows so many and weights of this dtype, or none.
-        fn kernels(rows: usize, weights: &super::Weights<'_>) -> Option<super::Variant>;
+/// What products take, as rows: f32, whose products are exact chains of fused multiply-adds, with weights in f32 or bf16; bf16, multiplied on
+/// tensor cores with weights in bf16, or in e4m3 or e2m1 that are widened to it; or e4m3, multiplied with weights in e4m3. All are summed in
+/// f32.
+pub trait Input: Copy + sealed::Input {
+    /// What a gated product of it is written as.
+    type Gated: Element;
+}
+impl<T: Operand> Input for Slice<'_, T> {
+    type Gated = T;
+}
+impl Input for Fp8Rows<'_> {
+    type Gated = bf16;
+}
+
+pub(crate) mod sealed {
+    use super::{InputRows, Variant, Weights};
+
+    pub trait Products: Sized {
+        const FORMAT: &'static str;
+        /// The kernels for rows so many and weights of this format, or none.
+        fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant>;
+    }
+
+    pub trait Input {
+        const FORMAT: &'static str;
+        fn rows(&self) -> InputRows<'_>;
+        /// The kernels for rows so many and weights of this format, or none.
+        fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant>;
     }
 }
 
-/// Kernels that do the same at different tile sizes or dtypes.
+/// An input without its type.
+#[doc(hidden)]
+pub struct InputRows<'a> {
+    address: u64,
+    pub(crate) len: usize,
+    pub(crate) device: &'a Device,
+    scales: Option<Slice<'a, f32>>,
+}
+
+impl<T: Operand> sealed::Input for Slice<'_, T> {
+    const FORMAT: &'static str = T::FORMAT;
+    fn rows(&self) -> InputRows<'_> {
+        InputRows { address: self.address(), len: self.len(), device: self.device(), scales: None }
+    }
+    fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        T::kernels(rows, weights)
+    }
+}
+
+impl sealed::Input for Fp8Rows<'_> {
+    const FORMAT: &'static str = "fp8";
+    fn rows(&self) -> InputRows<'_> {
+        let Self { numbers, scales } = self;
+        InputRows { address: numbers.address(), len: numbers.len(), device: numbers.device(), scales: Some(*scales) }
+    }
+    fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        let Weights::Fp8 { .. } = weights else { return None };
+        Some(match rows {
+            ..=32 => Variant { linear: &LINEAR_FP8_32, gated: &GATED_FP8_32, tile: FP8_TILES[0] },
+            33..=64 => Variant { linear: &LINEAR_FP8_64, gated: &GATED_FP8_64, tile: FP8_TILES[1] },
+            _ => Variant { linear: &LINEAR_FP8_128, gated: &GATED_FP8_128, tile: FP8_TILES[2] },
+        })
+    }
+}
+
+/// What a product of an input with weights that it does not go with is refused with.
+pub(crate) fn mismatch(operation: &'static str, input: &str, weights: &Weights<'_>) -> Error {
+    let reason = format!("there is no product of an input in {input} with weights in {}", weights.format());
+    crate::error::shape(operation, reason)
+}
+
+/// What products multiply.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Operands {
+    input: u64,
+    weight: u64,
+    group_scales: u64,
+    input_scales: u64,
+    output_scales: u64,
+    inputs: u32,
+    aligned: u32,
+    groups_aligned: u32,
+}
+
+impl Operands {
+    /// Checks that there are so many rows of input, `inputs` numbers each, and scales for all rows of both; all on one device.
+    pub(crate) fn new(
+        operation: &'static str,
+        input: &InputRows<'_>,
+        rows: usize,
+        weights: &Weights<'_>,
+        inputs: usize,
+    ) -> Result<Self, Error> {
+        require!(operation, inputs > 0 && inputs < 1 << 31, "rows of {inputs} inputs");
+        require!(
+            operation,
+            rows.checked_mul(inputs) == Some(input.len),
+            "{} inputs are not {rows} rows of {inputs}",
+            input.len
+        );
+        require!(operation, weights.device().is(input.device), "not everything is on the same device");
+        let (output_scales, group_scales) = weights.scales();
+        let scales_of = |what: &str, scales: Option<Slice<'_, f32>>, rows: usize| {
+            let Some(scales) = scales else { return Ok(0) };
+            require!(operation, scales.len() == rows, "{} scales of {rows} rows of {what}", scales.len());
+            require!(operation, scales.device().is(input.device), "not everything is on the same device");
+            Ok(scales.address())
+        };
+        let groups = group_scales.map(|scales| {
+            require!(operation, inputs.is_multiple_of(FP4_GROUP), "{inputs} inputs are not groups of {FP4_GROUP}");
+            let expected = weights.len() / FP4_GROUP;
+            require!(operation, scales.len() == expected, "{} scales of {expected} groups of weights", scales.len());
+            require!(operation, scales.device().is(input.device), "not everything is on the same device");
+            Ok(scales.address())
+        });
+        let group_scales = groups.transpose()?.unwrap_or(0);
+        let addresses = input.address | weights.address();
+        Ok(Self {
+            input: input.address,
+            weight: weights.address(),
+            group_scales,
+            input_scales: scales_of("the input", input.scales, rows)?,
+            output_scales: scales_of("weights", output_scales, weights.len() / inputs)?,
+            inputs: inputs as u32,
+            aligned: u32::from(addresses.is_multiple_of(16) && inputs.is_multiple_of(weights.chunk_numbers())),
+            groups_aligned: u32::from(group_scales.is_multiple_of(4) && inputs.is_multiple_of(4 * FP4_GROUP)),
+        })
+    }
+}
+
+/// Kernels that do the same at different tile sizes or formats.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct Variant {
@@ -82,6 +257,8 @@ pub(crate) struct Tile {
     pub(crate) rows: usize,
     pub(crate) threads: u32,
     pub(crate) shared_bytes: u32,
+    /// Inputs between two waits: the unit that tiles are dealt out by.
+    unit_inputs: usize,
     /// Blocks whose registers a multiprocessor has room for; 0 where a tile is never dealt out.
     resident_max: usize,
 }
@@ -97,8 +274,6 @@ impl Tile {
 
 /// Columns of every tile; of a gated product half of them are the gate's.
 pub(crate) const TILE_COLUMNS: usize = 64;
-/// Inputs that tensor cores take between two waits: the unit that tiles are dealt out by.
-const TENSOR_INPUTS: usize = 64;
 /// Units of a block at least: with less, starting costs more than the others gain.
 const BLOCK_UNITS_MIN: usize = 4;
 /// Tiles for each block that runs, at most, where tiles are dealt out; with more the last blocks' idle time is no matter.
@@ -109,29 +284,44 @@ const FILLED_MIN: f64 = 0.85;
 /// Two results together, as f32.
 pub(crate) const PAIR_BYTES: u64 = 8;
 
-pub(crate) const EXACT_TILE: Tile = Tile { rows: 32, threads: 128, shared_bytes: (32 + 64) * 36 * 4, resident_max: 0 };
-pub(crate) const TENSOR_TILES: [Tile; 3] = [tensor_tile(32, 128, 4), tensor_tile(64, 128, 3), tensor_tile(128, 256, 2)];
+pub(crate) const EXACT_TILE: Tile =
+    Tile { rows: 32, threads: 128, shared_bytes: (32 + 64) * 36 * 4, unit_inputs: 32, resident_max: 0 };
+pub(crate) const TENSOR_TILES: [Tile; 3] =
+    [tensor_tile(32, 4, 64, 128, 128), tensor_tile(64, 3, 64, 128, 128), tensor_tile(128, 2, 64, 128, 128)];
+/// Of e4m3 by e4m3.
+pub(crate) const FP8_TILES: [Tile; 3] =
+    [tensor_tile(32, 4, 128, 128, 128), tensor_tile(64, 3, 128, 128, 128), tensor_tile(128, 2, 128, 128, 128)];
+/// Of bf16 by e4m3.
+pub(crate) const BF16_FP8_TILES: [Tile; 2] = [tensor_tile(32, 3, 128, 256, 128), tensor_tile(64, 2, 128, 256, 128)];
+/// Of bf16 by e2m1, a row of which has eight scales too.
+pub(crate) const BF16_NVFP4_TILES: [Tile; 2] =
+    [tensor_tile(32, 4, 128, 256, 64 + 8), tensor_tile(64, 2, 128, 256, 64 + 8)];
 
-const fn tensor_tile(rows: usize, threads: u32, resident_max: usize) -> Tile {
+/// A tile with so many bytes of each row of the input, and of each of the weight, between two waits.
+const fn tensor_tile(
+    rows: usize,
+    resident_max: usize,
+    unit_inputs: usize,
+    input_bytes: usize,
+    weight_bytes: usize,
+) -> Tile {
     const STAGES: usize = 4;
-    let shared_bytes = STAGES * (rows + TILE_COLUMNS) * TENSOR_INPUTS * 2;
-    Tile { rows, threads, shared_bytes: shared_bytes as u32, resident_max }
+    let shared_bytes = STAGES * (rows * input_bytes + TILE_COLUMNS * weight_bytes);
+    let threads = if rows == 128 { 256 } else { 128 };
+    Tile { rows, threads, shared_bytes: shared_bytes as u32, unit_inputs, resident_max }
 }
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct LinearParameters {
-    input: u64,
-    weight: u64,
+    operands: Operands,
     output: u64,
     partial_sums: u64,
     arrivals: u64,
     rows: u32,
     columns: u32,
-    inputs: u32,
     row_tiles: u32,
     tiles: u32,
-    aligned: u32,
     paired: u32,
 }
 
@@ -146,23 +336,45 @@ kernel!(static GATED_TENSOR_32: "linear", gated_tensor_32(LinearParameters));
 kernel!(static GATED_TENSOR_64: "linear", gated_tensor_64(LinearParameters));
 kernel!(static GATED_TENSOR_128: "linear", gated_tensor_128(LinearParameters));
 
+kernel!(static LINEAR_FP8_32: "linear_quantised", linear_fp8_32(LinearParameters));
+kernel!(static LINEAR_FP8_64: "linear_quantised", linear_fp8_64(LinearParameters));
+kernel!(static LINEAR_FP8_128: "linear_quantised", linear_fp8_128(LinearParameters));
+kernel!(static GATED_FP8_32: "linear_quantised", gated_fp8_32(LinearParameters));
+kernel!(static GATED_FP8_64: "linear_quantised", gated_fp8_64(LinearParameters));
+kernel!(static GATED_FP8_128: "linear_quantised", gated_fp8_128(LinearParameters));
+kernel!(static LINEAR_BF16_FP8_32: "linear_quantised", linear_bf16_fp8_32(LinearParameters));
+kernel!(static LINEAR_BF16_FP8_64: "linear_quantised", linear_bf16_fp8_64(LinearParameters));
+kernel!(static GATED_BF16_FP8_32: "linear_quantised", gated_bf16_fp8_32(LinearParameters));
+kernel!(static GATED_BF16_FP8_64: "linear_quantised", gated_bf16_fp8_64(LinearParameters));
+kernel!(static LINEAR_BF16_NVFP4_32: "linear_quantised", linear_bf16_nvfp4_32(LinearParameters));
+kernel!(static LINEAR_BF16_NVFP4_64: "linear_quantised", linear_bf16_nvfp4_64(LinearParameters));
+kernel!(static GATED_BF16_NVFP4_32: "linear_quantised", gated_bf16_nvfp4_32(LinearParameters));
+kernel!(static GATED_BF16_NVFP4_64: "linear_quantised", gated_bf16_nvfp4_64(LinearParameters));
+
 impl sealed::Products for f32 {
+    const FORMAT: &'static str = "f32";
     fn kernels(_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let (linear, gated) = match weights {
             Weights::F32(_) => (&LINEAR_F32, &GATED_F32),
             Weights::Bf16(_) => (&LINEAR_WIDENED, &GATED_WIDENED),
+            Weights::Fp8 { .. } | Weights::Nvfp4 { .. } => return None,
         };
         Some(Variant { linear, gated, tile: EXACT_TILE })
     }
 }
 
 impl sealed::Products for bf16 {
+    const FORMAT: &'static str = "bf16";
     fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
-        let Weights::Bf16(_) = weights else { return None };
-        let (linear, gated, tile) = match rows {
-            ..=32 => (&LINEAR_TENSOR_32, &GATED_TENSOR_32, TENSOR_TILES[0]),
-            33..=64 => (&LINEAR_TENSOR_64, &GATED_TENSOR_64, TENSOR_TILES[1]),
-            _ => (&LINEAR_TENSOR_128, &GATED_TENSOR_128, TENSOR_TILES[2]),
+        let (linear, gated, tile) = match (weights, rows) {
+            (Weights::F32(_), _) => return None,
+            (Weights::Bf16(_), ..=32) => (&LINEAR_TENSOR_32, &GATED_TENSOR_32, TENSOR_TILES[0]),
+            (Weights::Bf16(_), 33..=64) => (&LINEAR_TENSOR_64, &GATED_TENSOR_64, TENSOR_TILES[1]),
+            (Weights::Bf16(_), _) => (&LINEAR_TENSOR_128, &GATED_TENSOR_128, TENSOR_TILES[2]),
+            (Weights::Fp8 { .. }, ..=32) => (&LINEAR_BF16_FP8_32, &GATED_BF16_FP8_32, BF16_FP8_TILES[0]),
+            (Weights::Fp8 { .. }, _) => (&LINEAR_BF16_FP8_64, &GATED_BF16_FP8_64, BF16_FP8_TILES[1]),
+            (Weights::Nvfp4 { .. }, ..=32) => (&LINEAR_BF16_NVFP4_32, &GATED_BF16_NVFP4_32, BF16_NVFP4_TILES[0]),
+            (Weights::Nvfp4 { .. }, _) => (&LINEAR_BF16_NVFP4_64, &GATED_BF16_NVFP4_64, BF16_NVFP4_TILES[1]),
         };
         Some(Variant { linear, gated, tile })
     }
@@ -178,7 +390,8 @@ impl LinearScratch {
     /// Room for any product: tiles are dealt out among no more blocks than the device runs at a time.
     pub fn new(device: &Device) -> Result<Self, Error> {
         let most = |count: fn(&Tile, usize) -> usize| {
-            TENSOR_TILES.iter().map(|tile| count(tile, tile.resident(device))).max().unwrap_or(0)
+            let tiles = TENSOR_TILES.iter().chain(&FP8_TILES).chain(&BF16_FP8_TILES).chain(&BF16_NVFP4_TILES);
+            tiles.map(|tile| count(tile, tile.resident(device))).max().unwrap_or(0)
         };
         let sums = most(|tile, blocks| blocks * 2 * tile.rows * TILE_COLUMNS);
         let mut arrivals = device.allocate(most(|_, blocks| blocks * TILES_PER_BLOCK_MAX))?;
@@ -188,8 +401,8 @@ impl LinearScratch {
 }
 
 /// `output = input @ matrix^T`: input `[rows, inputs]`, output `[rows, outputs]`.
-pub fn linear<T: Operand>(
-    input: Slice<'_, T>,
+pub fn linear<I: Input>(
+    input: I,
     matrix: &Matrix<'_>,
     scratch: &mut LinearScratch,
     output: SliceMut<'_, f32>,
@@ -199,11 +412,11 @@ pub fn linear<T: Operand>(
 
 /// `output = gelu(input @ gate^T) * (input @ up^T)`, gelu by its tanh form, for a matrix that holds the gate's rows and then as many of up's:
 /// input `[rows, inputs]`, output [rows, outputs / 2].
-pub fn gated_linear<T: Operand>(
-    input: Slice<'_, T>,
+pub fn gated_linear<I: Input>(
+    input: I,
     matrix: &Matrix<'_>,
     scratch: &mut LinearScratch,
-    output: SliceMut<'_, T>,
+    output: SliceMut<'_, I::Gated>,
 ) -> Result<(), Error> {
     require!("gated_linear", matrix.outputs.is_multiple_of(2), "{} outputs are not two halves", matrix.outputs);
     multiply("gated_linear", input, matrix, matrix.outputs / 2, scratch, Output::Gated(output))
@@ -214,13 +427,13 @@ enum Output<'a, T> {
     Gated(SliceMut<'a, T>),
 }
 
-fn multiply<T: Operand>(
+fn multiply<I: Input>(
     name: &'static str,
-    input: Slice<'_, T>,
+    input: I,
     matrix: &Matrix<'_>,
     columns: usize,
     scratch: &mut LinearScratch,
-    output: Output<'_, T>,
+    output: Output<'_, I::Gated>,
 ) -> Result<(), Error> {
     let Matrix { weights, outputs, inputs } = *matrix;
     let (output_address, output_len, device) = match &output {
@@ -231,21 +444,13 @@ fn multiply<T: Operand>(
     require!(name, columns > 0 && inputs > 0, "a matrix of {outputs} x {inputs} has nothing to multiply");
     require!(name, output_len.is_multiple_of(columns), "{output_len} outputs are not rows of {columns}");
     let rows = output_len / columns;
-    require!(
-        name,
-        rows.checked_mul(inputs) == Some(input.len()),
-        "{} inputs are not {rows} rows of {inputs}",
-        input.len()
-    );
-    require!(
-        name,
-        [rows, outputs, inputs].iter().all(|size| *size < 1 << 31),
-        "{rows} x {outputs} x {inputs} is too large"
-    );
-    let devices = [input.device(), weights.device(), scratch.arrivals.as_slice().device()];
+    require!(name, rows.max(outputs) < 1 << 31, "{rows} x {outputs} x {inputs} is too large");
+    let input_rows = input.rows();
+    let operands = Operands::new(name, &input_rows, rows, &weights, inputs)?;
+    let devices = [input_rows.device, scratch.arrivals.as_slice().device()];
     require!(name, devices.iter().all(|other| other.is(device)), "not everything is on the same device");
-    let Some(Variant { linear, gated, tile }) = T::kernels(rows, &weights) else {
-        return Err(crate::error::shape(name, "tensor cores multiply bf16 by bf16 weights, and these are f32"));
+    let Some(Variant { linear, gated, tile }) = I::kernels(rows, &weights) else {
+        return Err(mismatch(name, I::FORMAT, &weights));
     };
     let (kernel, tile_columns) = match output {
         Output::Plain(_) => (linear, TILE_COLUMNS),
@@ -254,25 +459,21 @@ fn multiply<T: Operand>(
     let (row_tiles, column_tiles) = (rows.div_ceil(tile.rows), columns.div_ceil(tile_columns));
     let tiles = row_tiles * column_tiles;
     require!(name, tiles < 1 << 31, "{rows} x {outputs} are too many tiles");
-    let addresses = input.address() | weights.address();
     let parameters = LinearParameters {
-        input: input.address(),
-        weight: weights.address(),
+        operands,
         output: output_address,
         partial_sums: scratch.partial_sums.as_mut().address(),
         arrivals: scratch.arrivals.as_mut().address(),
         rows: rows as u32,
         columns: columns as u32,
-        inputs: inputs as u32,
         row_tiles: row_tiles as u32,
         tiles: tiles as u32,
-        aligned: u32::from(addresses.is_multiple_of(16) && inputs.is_multiple_of(8)),
         paired: u32::from(output_address.is_multiple_of(PAIR_BYTES) && columns.is_multiple_of(2)),
     };
     let grid = if tile.resident_max == 0 {
         [row_tiles as u32, column_tiles as u32, 1]
     } else {
-        [blocks(tile.resident(device), tiles, inputs) as u32, 1, 1]
+        [blocks(tile.resident(device), tiles, inputs.div_ceil(tile.unit_inputs)) as u32, 1, 1]
     };
     let launch = Launch { grid, threads: tile.threads, shared_bytes: tile.shared_bytes };
     // SAFETY: the slices have the lengths that rows, columns and inputs say; blocks leave out what a tile has beyond them. The scratch has room for
@@ -284,14 +485,14 @@ fn multiply<T: Operand>(
     }
 }
 
-/// Among how many blocks tiles are dealt out, where `resident` run at a time: one a tile where that fills them well.
-fn blocks(resident: usize, tiles: usize, inputs: usize) -> usize {
+/// Among how many blocks tiles of so many units each are dealt out, where `resident` run at a time: one a tile where that fills them well.
+fn blocks(resident: usize, tiles: usize, units_of_tile: usize) -> usize {
     let waves = tiles.div_ceil(resident);
     let filled = tiles as f64 / (waves * resident) as f64;
     if filled >= FILLED_MIN || tiles > TILES_PER_BLOCK_MAX * resident {
         return tiles;
     }
-    let units = tiles * inputs.div_ceil(TENSOR_INPUTS);
+    let units = tiles * units_of_tile;
     // Blocks that have less than a tile each are worth it only where there is enough for each of them.
     if tiles < resident { resident.min(units / BLOCK_UNITS_MIN).max(tiles) } else { resident }
 }

@@ -1,3 +1,5 @@
+mod quantised;
+
 use super::*;
 use crate::reference::linear::{self as reference, Sum};
 use crate::testing::{Random, assert_within, on_devices};
@@ -180,5 +182,5 @@ fn weights_that_do_not_fit_are_refused() {
     let refused = experts_gated(input.as_slice(), &routing, weights, 40, output.slice_mut(0..399)).unwrap_err();
     assert!(refused.to_string().contains("outputs"), "{refused}");
     let refused = experts_gated(thin_input.as_slice(), &routing, weights, 40, thin_output.as_mut()).unwrap_err();
-    assert!(refused.to_string().contains("these are f32"), "{refused}");
+    assert!(refused.to_string().contains("an input in bf16 with weights in f32"), "{refused}");
 }

@@ -208,6 +208,7 @@ impl HeadKernels {
         let is_same = match embedding {
             Weights::F32(_) => self.element_bytes == 4,
             Weights::Bf16(_) => self.element_bytes == 2,
+            Weights::Fp8 { .. } | Weights::Nvfp4 { .. } => return None,
         };
         if is_same { Some(self.tiles_for(rows)) } else { self.widened }
     }

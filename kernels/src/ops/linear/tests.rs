@@ -1,3 +1,5 @@
+mod quantised;
+
 use super::*;
 use crate::EmulatorOptions;
 use crate::reference::linear as reference;
@@ -241,7 +243,7 @@ fn products_are_the_same_sums_however_tiles_are_dealt_out() {
 #[test]
 fn tiles_are_dealt_out_where_they_do_not_fill_the_device() {
     // A card of 132 multiprocessors that runs two blocks on each.
-    let blocks = |tiles, inputs| blocks(264, tiles, inputs);
+    let blocks = |tiles, inputs: usize| blocks(264, tiles, inputs.div_ceil(64));
     // Queries, keys and values of a sliding layer's canvas fill it; those of a full layer are a few tiles too many.
     assert_eq!(blocks(256, 2816), 256);
     assert_eq!(blocks(288, 2816), 264);
@@ -281,7 +283,7 @@ fn sizes_that_do_not_fit_are_refused() {
     refused(matrix(3, 4), 8, 5);
     refused(matrix(3, 4), 12, 6);
     let error = linear(narrow.slice(0..4), &matrix(3, 4), &mut scratch, output.slice_mut(0..3)).unwrap_err();
-    assert!(error.to_string().contains("these are f32"), "{error}");
+    assert!(error.to_string().contains("no product of an input in bf16 with weights in f32"), "{error}");
     let error = gated_linear(input.slice(0..4), &matrix(3, 4), &mut scratch, output.slice_mut(0..1)).unwrap_err();
     assert!(error.to_string().contains("two halves"), "{error}");
 }

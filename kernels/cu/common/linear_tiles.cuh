@@ -1,0 +1,122 @@
+// Tiles of dense products on tensor cores, whatever numbers they are of.
+//
+// Where tiles do not fill the multiprocessors evenly, the blocks deal out the tiles' inputs among them in equal runs, so that all of them
+// read weights to the end (Osama and others, Stream-K, 2023): a tile's sums may then come from several blocks, each of which leaves its part
+// in a scratch, and the last one adds them in the order of the inputs.
+
+#pragma once
+
+#include "common/tensor_product.cuh"
+
+struct linear_parameters {
+    product_operands operands;  // input [rows, inputs]; weight [columns, inputs], or [2 * columns, inputs] where it is gated
+    void* output;               // [rows, columns]: f32, or bf16 where it is gated and on tensor cores
+    float* partial_sums;        // [blocks, 2, sums of a tile]: of the tile that a block begins in, and of the one that it ends in
+    u32* arrivals;              // [tiles], zero before and after
+    u32 rows;
+    u32 columns;
+    u32 row_tiles;
+    u32 tiles;
+    u32 paired;  // whether the output's columns are pairs that begin at multiples of their size
+};
+
+// The work of all blocks in units of one tile's inputs of a step, tile after tile, and of that each block's run.
+struct Units {
+    u32 of_tile;
+    u64 all;
+
+    __device__ __forceinline__ u64 start(u32 block) const { return all * block / gridDim.x; }
+    // The block whose run holds a unit.
+    __device__ __forceinline__ u32 block(u64 unit) const { return u32(((unit + 1) * gridDim.x - 1) / all); }
+};
+
+// Adds up the parts of a tile. False in all blocks but the last to arrive, which has the whole.
+template <typename Shape>
+__device__ __forceinline__ bool add_parts(TensorSums<Shape>& sums, const linear_parameters& p, const Units& units, u32 tile) {
+    constexpr u32 part_numbers = Shape::SUMS * Shape::THREADS;
+    const u64 tile_start = u64(tile) * units.of_tile;
+    auto part = [&](u32 block) {
+        const u32 half = units.start(block) < tile_start ? 1 : 0;
+        return p.partial_sums + (u64(block) * 2 + half) * part_numbers + threadIdx.x;
+    };
+    const u32 first = units.block(tile_start), last = units.block(tile_start + units.of_tile - 1);
+    auto* flat = &sums.of[0][0][0];
+    float* own = part(blockIdx.x);
+#pragma unroll
+    for (u32 i = 0; i < Shape::SUMS; i++) own[i * Shape::THREADS] = flat[i];
+    device_fence();
+    block_barrier();
+    auto* arrived = reinterpret_cast<u32*>(shared_memory());
+    if (threadIdx.x == 0) *arrived = atomic_add(&p.arrivals[tile], 1);
+    block_barrier();
+    const bool is_last = *arrived == last - first;
+    block_barrier();
+    if (!is_last) return false;
+    device_fence();
+#pragma unroll
+    for (u32 i = 0; i < Shape::SUMS; i++) flat[i] = 0.0f;
+    for (u32 block = first; block <= last; block++) {
+        const float* other = part(block);
+#pragma unroll
+        for (u32 i = 0; i < Shape::SUMS; i++) flat[i] += load_from_other_block(&other[i * Shape::THREADS]);
+    }
+    if (threadIdx.x == 0) p.arrivals[tile] = 0;
+    return true;
+}
+
+template <typename Product, bool GATED>
+__device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
+    using Shape = typename Product::Shape;
+    constexpr u32 block_columns = GATED ? TENSOR_COLUMNS / 2 : TENSOR_COLUMNS;
+    const u32 inputs = p.operands.inputs;
+    const u32 units_of_tile = divide_up(inputs, Product::INPUTS);
+    const Units units = {units_of_tile, u64(p.tiles) * units_of_tile};
+    const u64 end = units.start(blockIdx.x + 1);
+    for (u64 unit = units.start(blockIdx.x); unit < end;) {
+        const u32 tile = u32(unit / units.of_tile), first_unit = u32(unit % units.of_tile);
+        const u32 left = units.of_tile - first_unit;
+        const u32 count = end - unit < left ? u32(end - unit) : left;
+        unit += count;
+        const u32 first_row = tile % p.row_tiles * Shape::ROWS;
+        const u32 first_column = tile / p.row_tiles * block_columns;
+        auto input_row = [&](u32 row) -> u64 { return first_row + row < p.rows ? first_row + row : NO_ROW; };
+        // Where it is gated, eight columns of the gate and the eight that belong to them alternate.
+        auto weight_row = [&](u32 row) -> u64 {
+            const u32 column = first_column + (GATED ? row / 16 * 8 + row % 8 : row);
+            const u64 half = GATED ? row / 8 % 2 : 0;
+            return column < p.columns ? half * p.columns + column : NO_ROW;
+        };
+        const u32 first_input = first_unit * Product::INPUTS, behind = first_input + count * Product::INPUTS;
+        const u32 last_input = behind < inputs ? behind : inputs;
+        auto sums = Product::multiply(p.operands, p.rows - first_row, first_input, last_input, input_row, weight_row);
+        if (count < units.of_tile && !add_parts<Shape>(sums, p, units, tile)) continue;
+#pragma unroll
+        for (u32 i = 0; i < Shape::ROW_TILES; i++) {
+#pragma unroll
+            for (u32 j = 0; j < Shape::COLUMN_TILES; j += GATED ? 2 : 1) {
+#pragma unroll
+                for (u32 e = 0; e < 4; e += 2) {
+                    const u32 row = first_row + tensor_row<Shape>(i, e);
+                    const u32 tile_column = tensor_column<Shape>(j, e);
+                    const u32 column = first_column + (GATED ? tile_column / 16 * 8 + tile_column % 8 : tile_column);
+                    if (row >= p.rows || column >= p.columns) continue;
+                    const u64 at = u64(row) * p.columns + column;
+                    const bool has_second = column + 1 < p.columns;
+                    auto result = [&](u32 tile_of_columns, u32 half, u32 second) {
+                        // Of a second column that is not there the sum is nobody's, and the first one's scale as good as any.
+                        const u64 weight = u64(half) * p.columns + column + (has_second ? second : 0);
+                        return Product::scaled(p.operands, sums.of[i][tile_of_columns][e + second], row, weight);
+                    };
+                    if (GATED) {
+                        const u32 other = (j + 1) % Shape::COLUMN_TILES;
+                        const float first = gelu_tanh(result(j, 0, 0)) * result(other, 1, 0);
+                        const float second = gelu_tanh(result(j, 0, 1)) * result(other, 1, 1);
+                        write_pair(static_cast<bf16*>(p.output) + at, first, second, has_second, p.paired != 0);
+                    } else {
+                        write_pair(static_cast<float*>(p.output) + at, result(j, 0, 0), result(j, 0, 1), has_second, p.paired != 0);
+                    }
+                }
+            }
+        }
+    }
+}

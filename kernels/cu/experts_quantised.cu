@@ -1,0 +1,35 @@
+// The experts' products with quantised weights: of e4m3 by e4m3, and of bf16 by e4m3 or e2m1.
+
+#include "common/expert_tiles.cuh"
+#include "common/quantised_product.cuh"
+
+using experts_down_fp8_32_parameters = experts_parameters;
+KERNEL(experts_down_fp8_32, TensorShape<32>::THREADS, 4) { tensor_experts<Fp8Product<32>, false>(p); }
+using experts_down_fp8_64_parameters = experts_parameters;
+KERNEL(experts_down_fp8_64, TensorShape<64>::THREADS, 3) { tensor_experts<Fp8Product<64>, false>(p); }
+using experts_down_fp8_128_parameters = experts_parameters;
+KERNEL(experts_down_fp8_128, TensorShape<128>::THREADS, 2) { tensor_experts<Fp8Product<128>, false>(p); }
+using experts_gated_fp8_32_parameters = experts_parameters;
+KERNEL(experts_gated_fp8_32, TensorShape<32>::THREADS, 4) { tensor_experts<Fp8Product<32>, true>(p); }
+using experts_gated_fp8_64_parameters = experts_parameters;
+KERNEL(experts_gated_fp8_64, TensorShape<64>::THREADS, 3) { tensor_experts<Fp8Product<64>, true>(p); }
+using experts_gated_fp8_128_parameters = experts_parameters;
+KERNEL(experts_gated_fp8_128, TensorShape<128>::THREADS, 2) { tensor_experts<Fp8Product<128>, true>(p); }
+
+using experts_down_bf16_fp8_32_parameters = experts_parameters;
+KERNEL(experts_down_bf16_fp8_32, TensorShape<32>::THREADS, 3) { tensor_experts<Bf16Fp8Product<32>, false>(p); }
+using experts_down_bf16_fp8_64_parameters = experts_parameters;
+KERNEL(experts_down_bf16_fp8_64, TensorShape<64>::THREADS, 2) { tensor_experts<Bf16Fp8Product<64>, false>(p); }
+using experts_gated_bf16_fp8_32_parameters = experts_parameters;
+KERNEL(experts_gated_bf16_fp8_32, TensorShape<32>::THREADS, 3) { tensor_experts<Bf16Fp8Product<32>, true>(p); }
+using experts_gated_bf16_fp8_64_parameters = experts_parameters;
+KERNEL(experts_gated_bf16_fp8_64, TensorShape<64>::THREADS, 2) { tensor_experts<Bf16Fp8Product<64>, true>(p); }
+
+using experts_down_bf16_nvfp4_32_parameters = experts_parameters;
+KERNEL(experts_down_bf16_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_experts<Bf16Nvfp4Product<32>, false>(p); }
+using experts_down_bf16_nvfp4_64_parameters = experts_parameters;
+KERNEL(experts_down_bf16_nvfp4_64, TensorShape<64>::THREADS, 2) { tensor_experts<Bf16Nvfp4Product<64>, false>(p); }
+using experts_gated_bf16_nvfp4_32_parameters = experts_parameters;
+KERNEL(experts_gated_bf16_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_experts<Bf16Nvfp4Product<32>, true>(p); }
+using experts_gated_bf16_nvfp4_64_parameters = experts_parameters;
+KERNEL(experts_gated_bf16_nvfp4_64, TensorShape<64>::THREADS, 2) { tensor_experts<Bf16Nvfp4Product<64>, true>(p); }

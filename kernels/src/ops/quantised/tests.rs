@@ -1,0 +1,149 @@
+use super::*;
+use crate::bf16;
+use crate::reference::quantised as reference;
+use crate::testing::{Random, on_devices, special_values};
+
+fn quantised<T: NormOutput>(device: &Device, input: &[T], width: usize) -> Result<(Vec<u8>, Vec<f32>), Error> {
+    let mut numbers = device.allocate::<u8>(input.len())?;
+    let mut scales = device.allocate::<f32>(input.len() / width)?;
+    let output = Fp8RowsMut { numbers: numbers.as_mut(), scales: scales.as_mut() };
+    quantise_rows(device.upload(input)?.as_slice(), width, output)?;
+    Ok((numbers.as_slice().read()?, scales.as_slice().read()?))
+}
+
+#[test]
+fn rows_are_scaled_by_their_greatest_and_rounded() {
+    let mut random = Random::new(60);
+    for (rows, width) in [(1, 1), (3, 5), (2, 256), (5, 704), (1, 8192), (4, 513), (0, 7)] {
+        let deviations = [1.0, 1e-3, 1e4, 1e-38, 1e30];
+        let row = |row: usize, random: &mut Random| random.normal(width, deviations[row % deviations.len()]);
+        let input: Vec<f32> = (0..rows).flat_map(|index| row(index, &mut random)).collect();
+        let expected = reference::quantise_rows(&input, width);
+        assert!(on_devices(|device| quantised(device, &input, width)) == expected, "{rows} x {width}");
+        let input: Vec<bf16> = input.into_iter().map(bf16::from_f32).collect();
+        let widened: Vec<f32> = input.iter().map(|number| number.to_f32()).collect();
+        let expected = reference::quantise_rows(&widened, width);
+        assert!(on_devices(|device| quantised(device, &input, width)) == expected, "{rows} x {width}");
+    }
+}
+
+/// Numbers whose row has scale 1, so that what is tested is the rounding alone.
+fn rounded(numbers: &[f32]) -> Vec<u8> {
+    let mut row = numbers.to_vec();
+    row.push(448.0);
+    let width = row.len();
+    let (mut found, scales) = on_devices(|device| quantised(device, &row, width));
+    assert_eq!(scales, [1.0]);
+    found.pop();
+    found
+}
+
+#[test]
+fn every_e4m3_is_what_it_is_rounded_to() {
+    let bytes: Vec<u8> = (0..=255).filter(|byte| byte & 0x7F != 0x7F).collect();
+    let numbers: Vec<f32> = bytes.iter().map(|byte| reference::e4m3(*byte)).collect();
+    assert_eq!(rounded(&numbers), bytes);
+}
+
+#[test]
+fn what_lies_between_two_goes_to_the_nearer_and_from_the_middle_to_the_even_one() {
+    let mut numbers = Vec::new();
+    for byte in 0..0x7E {
+        let (below, above) = (reference::e4m3(byte), reference::e4m3(byte + 1));
+        let middle = (below + above) / 2.0;
+        numbers.extend([below.next_up(), middle.next_down(), middle, middle.next_up(), above.next_down()]);
+    }
+    let negative: Vec<f32> = numbers.iter().map(|number| -number).collect();
+    for numbers in [numbers, negative] {
+        let expected: Vec<u8> = numbers.iter().map(|number| reference::to_e4m3(*number)).collect();
+        assert_eq!(rounded(&numbers), expected);
+    }
+}
+
+#[test]
+fn any_float_is_rounded_as_the_definition_says() {
+    let mut random = Random::new(61);
+    let numbers: Vec<f32> = (0..20_000).map(|_| f32::from_bits(random.next() as u32)).collect();
+    let numbers: Vec<f32> = numbers.into_iter().filter(|number| number.is_nan() || number.abs() <= 448.0).collect();
+    assert!(numbers.len() > 5_000);
+    let expected: Vec<u8> = numbers.iter().map(|number| reference::to_e4m3(*number)).collect();
+    assert_eq!(rounded(&numbers), expected);
+}
+
+#[test]
+fn what_is_no_number_stays_in_its_row() {
+    let width = 40;
+    for value in special_values() {
+        let mut input = vec![0.5_f32; 3 * width];
+        input[width + 7] = value;
+        let (numbers, scales) = on_devices(|device| quantised(device, &input, width));
+        assert_eq!((numbers.clone(), scales.clone()), reference::quantise_rows(&input, width), "{value}");
+        for row in [0, 2] {
+            assert!(numbers[row * width..][..width].iter().all(|byte| *byte == 0x7E));
+            assert_eq!(scales[row], 0.5 / 448.0);
+        }
+        assert_eq!(numbers[width + 7] == 0x7F, value.is_nan() || value.is_infinite(), "{value}");
+    }
+}
+
+#[test]
+fn rows_of_zeros_and_of_next_to_nothing_have_a_scale_that_is_a_number() {
+    for value in [0.0, -0.0, f32::from_bits(1), 1e-40, f32::MIN_POSITIVE] {
+        let (numbers, scales) = on_devices(|device| quantised(device, &[value; 9], 9));
+        assert!(numbers.iter().all(|byte| byte & 0x7F < 0x7F), "{value}");
+        assert_eq!(scales, [f32::MIN_POSITIVE]);
+        let expected = f64::from(value);
+        let found = f64::from(reference::e4m3(numbers[0])) * f64::from(scales[0]);
+        assert!((found - expected).abs() <= f64::from(f32::MIN_POSITIVE) * 2.0_f64.powi(-4), "{value}");
+    }
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused() {
+    let device = Device::emulator();
+    let input = device.allocate::<f32>(12).unwrap();
+    let (mut numbers, mut scales) = (device.allocate::<u8>(12).unwrap(), device.allocate::<f32>(3).unwrap());
+    let mut refused = |width: usize, inputs: usize, outputs: usize, rows: usize| {
+        let output = Fp8RowsMut { numbers: numbers.slice_mut(0..outputs), scales: scales.slice_mut(0..rows) };
+        let error = quantise_rows(input.slice(0..inputs), width, output).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
+    };
+    refused(5, 12, 12, 3);
+    refused(0, 12, 12, 3);
+    refused(4, 8, 12, 3);
+    refused(4, 12, 12, 2);
+    let (packed, mut words) = (device.allocate::<u8>(12).unwrap(), device.allocate::<u32>(3).unwrap());
+    let error = arrange_fp4(packed.slice(0..11), words.as_mut()).unwrap_err();
+    assert_eq!(error.to_string(), "arrange_fp4: 11 bytes are not 3 words");
+}
+
+#[test]
+fn each_number_of_four_bits_keeps_its_bits() {
+    // One bit of the words that come out belongs to each that goes in.
+    let found = on_devices(|device| {
+        let packed: Vec<u8> = (0..32).flat_map(|bit| (1_u32 << bit).to_le_bytes()).collect();
+        let mut words = device.allocate::<u32>(32)?;
+        arrange_fp4(device.upload(&packed)?.as_slice(), words.as_mut())?;
+        words.as_slice().read()
+    });
+    let places: Vec<u32> = found.iter().map(|word| word.trailing_zeros()).collect();
+    assert!(found.iter().all(|word| word.count_ones() == 1));
+    assert_eq!(found.iter().fold(0, |all, word| all | word), u32::MAX);
+    // The second of each pair has its bits 16 places above the first one's.
+    for pair in places.chunks_exact(8) {
+        assert!((0..4).all(|bit| pair[4 + bit] == pair[bit] + 16), "{pair:?}");
+    }
+    // Words are arranged each by itself.
+    let mut random = Random::new(62);
+    let packed: Vec<u8> = (0..4 * 700).map(|_| random.next() as u8).collect();
+    let arranged = on_devices(|device| {
+        let mut words = device.allocate::<u32>(700)?;
+        arrange_fp4(device.upload(&packed)?.as_slice(), words.as_mut())?;
+        words.as_slice().read()
+    });
+    for (bytes, word) in packed.chunks_exact(4).zip(arranged) {
+        let bits = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let expected = (0..32).filter(|bit| bits >> bit & 1 == 1).fold(0, |all, bit| all | found[bit]);
+        assert_eq!(word, expected);
+    }
+}
