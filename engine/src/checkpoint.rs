@@ -4,7 +4,8 @@
 //! whatever they hold, the answer is a checkpoint that the engine can run or one clear sentence.
 //!
 //! Invariants of an open checkpoint:
-//! - It has exactly the tensors that its configuration asks for, each of the right shape, in F32, BF16 or F16.
+//! - It has exactly the tensors that its configuration asks for, each of the right shape: in F32, BF16 or F16, or for the linear
+//!   layers that the configuration says are quantised, in FP8 or NVFP4. Experts are fused or stand one by one.
 //! - No key of its configuration was overlooked: each is implemented, known not to matter, or refused.
 
 mod config;
@@ -12,10 +13,12 @@ mod expected;
 mod files;
 mod generation;
 mod layers;
+mod linears;
 mod mapped;
 #[cfg(test)]
 pub(crate) mod mutation;
 mod object;
+pub(crate) mod quantised;
 #[cfg(test)]
 pub(crate) mod sample;
 mod store;
@@ -30,10 +33,13 @@ pub(crate) use config::{ModelConfig, Noise};
 pub(crate) use expected::{ENCODER, SHARED, expected_tensors};
 pub(crate) use generation::GenerationConfig;
 pub(crate) use layers::{LayerConfig, LayerKind};
+pub(crate) use linears::ExpertPart;
 pub(crate) use object::{one_line, show};
 pub(crate) use tensors::{Dtype, TensorView, WeightData};
 
+use linears::Linears;
 use object::Object;
+use quantised::{HF_QUANT_CONFIG, Quantisation, StoredMatrix};
 use store::TensorStore;
 
 use crate::Error;
@@ -55,6 +61,7 @@ pub(crate) struct Checkpoint {
     /// The folder, or a name that stands for it in messages.
     path: PathBuf,
     tensors: TensorStore,
+    linears: Linears,
     /// `None` where it stands in the folder.
     tokenizer: Option<&'static [u8]>,
 }
@@ -72,7 +79,12 @@ impl Checkpoint {
         let config = files::read_text(&path.join(CONFIG))?;
         let config = config.ok_or_else(|| Error::checkpoint(path, format!("has no {CONFIG}")))?;
         let generation = files::read_text(&path.join(GENERATION))?;
-        let (config, generation) = parse(path, &config, generation.as_deref())?;
+        let (mut config, generation) = parse(path, &config, generation.as_deref())?;
+        if config.quantisation.is_none() {
+            let path = path.join(HF_QUANT_CONFIG);
+            let text = files::read_text(&path)?;
+            config.quantisation = text.map(|text| Quantisation::parse_hf_quant_config(&path, &text)).transpose()?;
+        }
         let tensors = TensorStore::open(files::find_weights(path)?)?;
         Self::assemble(path, config, generation, tensors, None)
     }
@@ -97,14 +109,74 @@ impl Checkpoint {
         tensors: TensorStore,
         tokenizer: Option<&'static [u8]>,
     ) -> Result<Self, Error> {
-        tensors.check(&config, path)?;
-        Ok(Self { config, generation, path: path.to_path_buf(), tensors, tokenizer })
+        let linears = linears::examine(&tensors, &config, config.quantisation.as_ref(), path)?;
+        Ok(Self { config, generation, path: path.to_path_buf(), tensors, linears, tokenizer })
     }
 
     /// The tensor of that name, of exactly that shape, with all its elements finite. The elements are looked at
     /// the first time a tensor is asked for.
+    ///
+    /// The matrices of linear layers are better asked for by [`Self::matrix`] and [`Self::expert`]: those of a quantised layer, and
+    /// those of experts that stand one by one, are refused here.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<TensorView<'_>, Error> {
+        let module = name.strip_suffix(".weight").unwrap_or(name);
+        let elsewhere = self.linears.split_experts && !self.tensors.contains(name);
+        if elsewhere || self.linears.scheme(module).is_some() {
+            let reason =
+                format!("`{name}` as one tensor, where it is quantised or stands expert by expert; use --device cpu");
+            return Err(Error::unsupported(&self.path, reason));
+        }
         self.tensors.tensor(name, shape, &self.path)
+    }
+
+    /// The matrix `[outputs, inputs]` of a linear layer as it is stored, all of its numbers finite. `module` is its name in the
+    /// decoder, without `.weight`.
+    pub(crate) fn matrix(&self, module: &str, outputs: usize, inputs: usize) -> Result<StoredMatrix<'_>, Error> {
+        match self.linears.scheme(module) {
+            Some(scheme) => self.tensors.quantised(module, scheme, [outputs, inputs], &self.path),
+            None => {
+                let view = self.tensors.tensor(&format!("{module}.weight"), &[outputs, inputs], &self.path)?;
+                Ok(StoredMatrix::Plain(view.data))
+            }
+        }
+    }
+
+    /// What to say where matrices that one product takes together are stored in different ways.
+    pub(crate) fn mixed(&self, modules: &str) -> Error {
+        let reason = format!("`{modules}` are quantised in different ways, though they are multiplied as one matrix");
+        Error::unsupported(&self.path, reason)
+    }
+
+    /// One of an expert's matrices as it is stored, fused with the others' or not: gate and up are `[width, hidden]`, down is
+    /// `[hidden, width]`.
+    pub(crate) fn expert(&self, layer: usize, expert: usize, part: ExpertPart) -> Result<StoredMatrix<'_>, Error> {
+        let prefix = format!("{SHARED}layers.{layer}.experts");
+        let [outputs, inputs] = linears::expert_shape(&self.config, part);
+        let fused = format!("{prefix}.{}", part.fused());
+        if !self.tensors.contains(&fused) {
+            return self.matrix(&format!("{prefix}.{expert}.{}", part.name()), outputs, inputs);
+        }
+        // Gate, then up.
+        let (rows, first) = match part {
+            ExpertPart::Gate => (2 * outputs, 0),
+            ExpertPart::Up => (2 * outputs, outputs),
+            ExpertPart::Down => (outputs, 0),
+        };
+        let view = self.tensors.tensor(&fused, &[self.config.experts, rows, inputs], &self.path)?;
+        let block = (expert * rows + first) / outputs;
+        Ok(StoredMatrix::Plain(view.data.row(block, outputs * inputs)))
+    }
+
+    /// The schemes that some layer is quantised in, each once; none in a plain checkpoint.
+    #[cfg(test)]
+    pub(crate) fn schemes(&self) -> Vec<quantised::Scheme> {
+        let mut schemes: Vec<quantised::Scheme> = Vec::new();
+        for scheme in self.linears.schemes() {
+            if !schemes.contains(&scheme) {
+                schemes.push(scheme);
+            }
+        }
+        schemes
     }
 
     /// How many numbers the model's tensors hold, those for images left out.

@@ -20,6 +20,7 @@ use crate::Error;
 use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack};
 use crate::checkpoint::Checkpoint;
 
+pub(crate) use matrix::quantised::Nvfp4Inputs;
 use weights::Weights;
 pub(crate) use workspace::Workspace;
 
@@ -47,14 +48,23 @@ struct LayerCache {
 }
 
 impl CpuBackend {
-    /// Packs the checkpoint's weights.
+    /// Packs the checkpoint's weights; what goes into NVFP4 matrices is left as it is.
     pub(crate) fn new(checkpoint: &Checkpoint, threads: Option<usize>) -> Result<Self, Error> {
+        Self::with_nvfp4_inputs(checkpoint, threads, Nvfp4Inputs::default())
+    }
+
+    /// Packs the checkpoint's weights.
+    pub(crate) fn with_nvfp4_inputs(
+        checkpoint: &Checkpoint,
+        threads: Option<usize>,
+        nvfp4_inputs: Nvfp4Inputs,
+    ) -> Result<Self, Error> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.unwrap_or(0))
             .thread_name(|index| format!("lacuna-cpu-{index}"))
             .build()
             .map_err(|error| Error::Device { device: "cpu".to_owned(), reason: error.to_string() })?;
-        let weights = Weights::load(checkpoint)?;
+        let weights = Weights::load(checkpoint, nvfp4_inputs)?;
         Ok(Self { weights, pool })
     }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::layers::{LayerConfig, read_layers};
 use super::object::Object;
+use super::quantised::Quantisation;
 use super::tensors::Dtype;
 use crate::Error;
 use crate::prompt::LAYOUT_VERSION;
@@ -38,6 +39,8 @@ pub(crate) struct ModelConfig {
     pub(crate) eos_token_ids: Vec<u32>,
     /// The dtype that the file says it is computed in, where it says so.
     pub(crate) dtype: Option<Dtype>,
+    /// Which matrices are quantised, and how, where the file says so.
+    pub(crate) quantisation: Option<Quantisation>,
     pub(crate) lacuna: LacunaConfig,
 }
 
@@ -74,7 +77,7 @@ impl ModelConfig {
         let mut top = Object::parse(path, text)?;
         top.require("model_type", &json!("diffusion_gemma"))?;
         top.require("tie_word_embeddings", &json!(true))?;
-        refuse_quantised(&mut top)?;
+        let quantisation = read_quantisation(&mut top)?;
         let dtype = read_dtype(&mut top)?;
         let canvas_length = top.optional_size("canvas_length", 1)?.unwrap_or(256);
         let lacuna = top.object("lacuna")?;
@@ -83,6 +86,7 @@ impl ModelConfig {
         top.finish()?;
 
         let mut config = read_text(text, canvas_length, dtype)?;
+        config.quantisation = quantisation.or(config.quantisation);
         if let Some(lacuna) = lacuna {
             config.lacuna = read_lacuna(lacuna, config.vocab_size)?;
         }
@@ -194,7 +198,7 @@ fn read_text(mut text: Object, canvas_length: usize, dtype: Option<Dtype>) -> Re
     text.require("use_double_wide_mlp", &json!(false))?;
     // Concerns image tokens alone, which this engine never sees.
     text.require("use_bidirectional_attention", &json!("vision"))?;
-    refuse_quantised(&mut text)?;
+    let quantisation = read_quantisation(&mut text)?;
     text.ignore(IGNORED);
     text.ignore(IGNORED_IN_TEXT);
     text.finish()?;
@@ -215,19 +219,20 @@ fn read_text(mut text: Object, canvas_length: usize, dtype: Option<Dtype>) -> Re
         bos_token_id,
         eos_token_ids,
         dtype,
+        quantisation,
         lacuna: LacunaConfig::default(),
     })
 }
 
-/// The one key that tells a quantised checkpoint before its tensors are looked at.
-fn refuse_quantised(object: &mut Object) -> Result<(), Error> {
-    for key in ["quantization_config", "quantization"] {
-        if let Some(mut quantisation) = object.object(key)? {
-            let method = quantisation.take("quant_method").unwrap_or_default();
-            return Err(quantisation.unsupported("quant_method", &method));
+/// Under either of the names that the key has had.
+fn read_quantisation(object: &mut Object) -> Result<Option<Quantisation>, Error> {
+    let mut read = None;
+    for key in ["quantization_config", "compression_config"] {
+        if let Some(quantisation) = object.object(key)? {
+            read = read.or(Some(Quantisation::read(quantisation)?));
         }
     }
-    Ok(())
+    Ok(read)
 }
 
 fn read_dtype(top: &mut Object) -> Result<Option<Dtype>, Error> {

@@ -42,6 +42,16 @@ impl Object {
         self.entries.contains_key(key)
     }
 
+    /// Whether the key has a list.
+    pub(super) fn is_list(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(Value::is_array)
+    }
+
+    /// The object's own name, as in messages.
+    pub(super) fn whole(&self) -> &str {
+        self.prefix.trim_end_matches('.')
+    }
+
     /// Gives an absent key a value. A null stays.
     pub(super) fn default(&mut self, key: &str, value: Value) {
         self.entries.entry(key).or_insert(value);
@@ -169,6 +179,11 @@ impl Object {
     /// A key, or this value of it, stands for something that this engine does not do.
     pub(super) fn unsupported(&self, key: &str, value: &Value) -> Error {
         Error::unsupported(&self.path, format!("{} = {}", self.name(key), show(value)))
+    }
+
+    /// The object as a whole stands for something that this engine does not do.
+    pub(super) fn not_supported(&self, reason: impl Into<String>) -> Error {
+        Error::unsupported(&self.path, reason)
     }
 
     /// Something about this object is wrong.

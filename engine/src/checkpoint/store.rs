@@ -7,16 +7,20 @@ use std::sync::OnceLock;
 
 use safetensors::tensor::Metadata;
 
-use super::config::ModelConfig;
-use super::expected::{ENCODER, SHARED, expected_tensors};
+use super::expected::{ENCODER, SHARED};
 use super::files::{WeightFiles, check_fetched};
 use super::mapped::MappedFile;
 use super::object::one_line;
+use super::quantised::formats::{E4M3, any_e4m3_nan};
+use super::quantised::{Fp8Matrix, NVFP4_GROUP, Nvfp4Layout, Nvfp4Matrix, Scheme, StoredMatrix};
 use super::tensors::{Dtype, TensorView, WeightData, numbers};
 use crate::Error;
 
 /// Tensors of image input, which this engine leaves alone.
 const VISION: [&str; 2] = ["model.encoder.vision_tower.", "model.encoder.embed_vision."];
+
+/// Scales of what goes into a layer, and not of the layer's weights.
+const ACTIVATION_SCALES: [&str; 2] = [".input_scale", ".input_global_scale"];
 
 /// A longer header is taken for a damaged file.
 const HEADER_LIMIT: u64 = 100_000_000;
@@ -121,6 +125,10 @@ impl TensorStore {
                 self.tensors.insert(canonical, stored);
                 continue;
             };
+            // Measured on either stack's own inputs; the decoder's are those of every step.
+            if ACTIVATION_SCALES.iter().any(|ending| name.ends_with(ending)) {
+                continue;
+            }
             let equal =
                 other.dtype == stored.dtype && other.shape == stored.shape && self.raw(other) == self.raw(&stored);
             if !equal {
@@ -132,70 +140,204 @@ impl TensorStore {
         Ok(())
     }
 
-    /// Checks that the tensors are those of the model and no others.
-    pub(super) fn check(&self, config: &ModelConfig, folder: &Path) -> Result<(), Error> {
-        // First the number formats, because a quantised checkpoint differs in names and shapes as well.
-        for (name, stored) in self.text_tensors() {
-            if Dtype::of(stored.dtype).is_none() {
-                let reason = format!("tensor `{}` is stored as {:?}", one_line(name), stored.dtype);
-                return Err(Error::unsupported(&self.files[stored.file].path, reason));
-            }
-        }
-        let expected: BTreeMap<String, Vec<usize>> = expected_tensors(config).into_iter().collect();
-        for (name, shape) in &expected {
-            self.find(name, shape, folder)?;
-        }
-        for (name, stored) in self.text_tensors() {
-            if !expected.contains_key(name) {
-                let reason = format!("tensor `{}` is none of this model's", one_line(name));
-                return Err(Error::checkpoint(&self.files[stored.file].path, reason));
-            }
-        }
-        Ok(())
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 
-    fn text_tensors(&self) -> impl Iterator<Item = (&String, &Stored)> {
-        self.tensors.iter().filter(|(name, _)| !VISION.iter().any(|prefix| name.starts_with(prefix)))
+    /// Whether a tensor's name begins like this.
+    pub(super) fn has_prefix(&self, prefix: &str) -> bool {
+        self.tensors.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
+    }
+
+    /// Name, number format and file of every tensor but those for images.
+    pub(super) fn text_tensors(&self) -> impl Iterator<Item = (&str, safetensors::Dtype, &Path)> {
+        self.tensors
+            .iter()
+            .filter(|(name, _)| !VISION.iter().any(|prefix| name.starts_with(prefix)))
+            .map(|(name, stored)| (name.as_str(), stored.dtype, self.files[stored.file].path.as_path()))
+    }
+
+    /// Checks that a tensor is there, in its format and shape.
+    pub(super) fn check_wanted(&self, wanted: &Wanted, folder: &Path) -> Result<(), Error> {
+        let Wanted { name, format, shapes } = wanted;
+        let stored = self.find_any(name, shapes, folder)?;
+        let fits = match format {
+            Format::Numbers => Dtype::of(stored.dtype).is_some(),
+            Format::Stored(dtype) => stored.dtype == *dtype,
+        };
+        if fits {
+            return Ok(());
+        }
+        let reason = match format {
+            Format::Stored(dtype) => format!("tensor `{name}` is stored as {:?}, not {dtype:?}", stored.dtype),
+            Format::Numbers => format!("tensor `{name}` is stored as {:?}", stored.dtype),
+        };
+        Err(Error::unsupported(&self.files[stored.file].path, reason))
     }
 
     fn find(&self, name: &str, shape: &[usize], folder: &Path) -> Result<&Stored, Error> {
+        self.find_any(name, &[shape], folder)
+    }
+
+    /// The tensor of that name, of one of these shapes.
+    fn find_any<S: AsRef<[usize]>>(&self, name: &str, shapes: &[S], folder: &Path) -> Result<&Stored, Error> {
         let Some(stored) = self.tensors.get(name) else {
             return Err(Error::checkpoint(folder, format!("has no tensor `{name}`")));
         };
-        if stored.shape != shape {
-            let reason = format!("tensor `{name}` has shape {:?}, not {shape:?}", stored.shape);
+        if !shapes.iter().any(|shape| shape.as_ref() == stored.shape) {
+            let shapes: Vec<String> = shapes.iter().map(|shape| format!("{:?}", shape.as_ref())).collect();
+            let reason = format!("tensor `{name}` has shape {:?}, not {}", stored.shape, shapes.join(" or "));
             return Err(Error::checkpoint(&self.files[stored.file].path, reason));
         }
         Ok(stored)
+    }
+
+    /// The matrix of a quantised linear layer, `[outputs, inputs]`, every number and scale of it looked at the first time.
+    pub(super) fn quantised(
+        &self,
+        module: &str,
+        scheme: Scheme,
+        [outputs, inputs]: [usize; 2],
+        folder: &Path,
+    ) -> Result<StoredMatrix<'_>, Error> {
+        let name = |rest: &str| format!("{module}.{rest}");
+        let e4m3 = safetensors::Dtype::F8_E4M3;
+        match scheme {
+            Scheme::Fp8 | Scheme::Fp8WeightsOnly => {
+                let weights = self.bytes(&name("weight"), e4m3, &[outputs, inputs], folder)?;
+                let scales = self.numbers(&name("weight_scale"), &[&[outputs, 1], &[outputs]], folder)?;
+                if let Some(scale) = scales.iter().find(|scale| !(scale.is_finite() && **scale >= 0.0)) {
+                    return Err(self.bad_scale(&name("weight_scale"), *scale));
+                }
+                Ok(StoredMatrix::Fp8(Fp8Matrix { weights, scales, rounds_inputs: scheme == Scheme::Fp8 }))
+            }
+            Scheme::Nvfp4(layout) => {
+                let names = layout.names();
+                let packed = self.bytes(&name(names.packed), safetensors::Dtype::U8, &[outputs, inputs / 2], folder)?;
+                let scales = self.bytes(&name("weight_scale"), e4m3, &[outputs, inputs / NVFP4_GROUP], folder)?;
+                if let Some(scale) = scales.iter().find(|scale| **scale & 0x80 != 0) {
+                    return Err(self.bad_scale(&name("weight_scale"), E4M3[usize::from(*scale)]));
+                }
+                let multiplier = |rest: &str| {
+                    let name = name(rest);
+                    let number = self.numbers(&name, &[&[1], &[]], folder)?[0];
+                    let multiplier = match layout {
+                        Nvfp4Layout::CompressedTensors => 1.0 / number,
+                        Nvfp4Layout::ModelOpt => number,
+                    };
+                    let usable = multiplier.is_finite() && multiplier > 0.0;
+                    if usable { Ok(multiplier) } else { Err(self.bad_scale(&name, number)) }
+                };
+                let global_scale = multiplier(names.global_scale)?;
+                let has_input_scale = self.contains(&name(names.input_scale));
+                let input_scale = has_input_scale.then(|| multiplier(names.input_scale)).transpose()?;
+                Ok(StoredMatrix::Nvfp4(Nvfp4Matrix { packed, scales, global_scale, input_scale }))
+            }
+        }
+    }
+
+    fn bad_scale(&self, name: &str, scale: f32) -> Error {
+        let path = self.tensors.get(name).map(|stored| self.files[stored.file].path.clone()).unwrap_or_default();
+        Error::checkpoint(&path, format!("tensor `{name}` holds the scale {scale}, which scales nothing"))
+    }
+
+    /// The bytes of a tensor of that format and shape; those of E4M3 without NaN.
+    fn bytes(&self, name: &str, dtype: safetensors::Dtype, shape: &[usize], folder: &Path) -> Result<&[u8], Error> {
+        let stored = self.find(name, shape, folder)?;
+        let path = &self.files[stored.file].path;
+        if stored.dtype != dtype {
+            return Err(Error::unsupported(path, format!("tensor `{name}` is stored as {:?}", stored.dtype)));
+        }
+        let bytes = self.raw(stored);
+        let finite = || dtype != safetensors::Dtype::F8_E4M3 || !any_e4m3_nan(bytes);
+        if !*stored.finite.get_or_init(finite) {
+            return Err(Error::checkpoint(path, format!("tensor `{name}` holds a value that is not a number")));
+        }
+        Ok(bytes)
+    }
+
+    /// A tensor of plain numbers of one of these shapes, widened. They need not be finite.
+    fn numbers(&self, name: &str, shapes: &[&[usize]], folder: &Path) -> Result<Vec<f32>, Error> {
+        let stored = self.find_any(name, shapes, folder)?;
+        match self.view(stored) {
+            Some(view) => Ok(view.to_f32()),
+            None => {
+                let path = &self.files[stored.file].path;
+                Err(Error::unsupported(path, format!("tensor `{name}` is stored as {:?}", stored.dtype)))
+            }
+        }
     }
 
     /// A tensor of exactly this shape, all of its elements finite.
     pub(super) fn tensor(&self, name: &str, shape: &[usize], folder: &Path) -> Result<TensorView<'_>, Error> {
         let stored = self.find(name, shape, folder)?;
         let path = &self.files[stored.file].path;
-        let bytes = self.raw(stored);
-        let data = match Dtype::of(stored.dtype) {
-            Some(Dtype::F32) => WeightData::F32(numbers(bytes, &stored.copy)),
-            Some(Dtype::Bf16) => WeightData::Bf16(numbers(bytes, &stored.copy)),
-            Some(Dtype::F16) => WeightData::F16(numbers(bytes, &stored.copy)),
-            None => {
-                return Err(Error::unsupported(path, format!("tensor `{name}` is stored as {:?}", stored.dtype)));
-            }
+        let Some(view) = self.view(stored) else {
+            return Err(Error::unsupported(path, format!("tensor `{name}` is stored as {:?}", stored.dtype)));
         };
-        let view = TensorView { data, shape: &stored.shape };
         if !*stored.finite.get_or_init(|| view.check_finite()) {
             return Err(Error::checkpoint(path, format!("tensor `{name}` holds a value that is not finite")));
         }
         Ok(view)
     }
 
-    /// The number format in which a tensor is stored.
+    /// A tensor in a plain format.
+    fn view<'a>(&'a self, stored: &'a Stored) -> Option<TensorView<'a>> {
+        let bytes = self.raw(stored);
+        let data = match Dtype::of(stored.dtype)? {
+            Dtype::F32 => WeightData::F32(numbers(bytes, &stored.copy)),
+            Dtype::Bf16 => WeightData::Bf16(numbers(bytes, &stored.copy)),
+            Dtype::F16 => WeightData::F16(numbers(bytes, &stored.copy)),
+        };
+        Some(TensorView { data, shape: &stored.shape })
+    }
+
+    /// The number format in which a tensor is stored, if it is a plain one.
     pub(super) fn dtype(&self, name: &str) -> Option<Dtype> {
         self.tensors.get(name).and_then(|stored| Dtype::of(stored.dtype))
     }
 
     fn raw(&self, stored: &Stored) -> &[u8] {
         &self.files[stored.file].bytes()[stored.range.clone()]
+    }
+}
+
+/// A tensor that the model asks for.
+pub(super) struct Wanted {
+    name: String,
+    format: Format,
+    /// Any of these.
+    shapes: Vec<Vec<usize>>,
+}
+
+enum Format {
+    /// Any plain format.
+    Numbers,
+    Stored(safetensors::Dtype),
+}
+
+impl Wanted {
+    /// In any plain format.
+    pub(super) fn plain(name: String, shape: &[usize]) -> Self {
+        Self::numbers(name, vec![shape.to_vec()])
+    }
+
+    /// In any plain format, in any of these shapes.
+    pub(super) fn numbers(name: String, shapes: Vec<Vec<usize>>) -> Self {
+        Self { name, format: Format::Numbers, shapes }
+    }
+
+    /// In this format.
+    pub(super) fn stored(name: String, dtype: safetensors::Dtype, shape: &[usize]) -> Self {
+        Self { name, format: Format::Stored(dtype), shapes: vec![shape.to_vec()] }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.format, Format::Numbers)
     }
 }
 

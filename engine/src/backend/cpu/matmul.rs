@@ -5,6 +5,7 @@
 //! fused multiply-add.
 
 pub(super) mod kernel;
+mod quantised;
 
 use std::mem::take;
 use std::ops::Range;
@@ -185,6 +186,7 @@ fn split_stripe(mut block: Block<'_>, w: &PackedMatrix, leaf_work: usize) {
     match w.panels() {
         Panels::F32(all) => Arch::new().dispatch(Stripe { x: block.x, k, panels: &all[steps], out: rows }),
         Panels::Bf16(all) => Arch::new().dispatch(Stripe { x: block.x, k, panels: &all[steps], out: rows }),
+        Panels::Quantised(all) => quantised::multiply(all, block.first_panel, panels, block.x, k, rows),
     }
 }
 

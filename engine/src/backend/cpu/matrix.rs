@@ -2,11 +2,16 @@
 //!
 //! A checkpoint keeps a weight as `[outputs, inputs]`. The product wants, for one input, the weights of many outputs side by
 //! side, so the outputs are grouped into panels of [`PANEL_COLUMNS`] and each panel is stored one input after another. BF16
-//! stays at two bytes: a word holds two outputs, and a shift or a mask makes an f32 of either.
+//! stays at two bytes: a word holds two outputs, and a shift or a mask makes an f32 of either. Quantised matrices stay as they are
+//! stored, too.
 
+pub(super) mod quantised;
+
+use quantised::{Nvfp4Inputs, QuantisedPanels};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::checkpoint::WeightData;
+use crate::checkpoint::quantised::StoredMatrix;
 
 /// Outputs in a panel: four AVX-512 vectors, which with six rows of inputs fill the registers.
 pub(super) const PANEL_COLUMNS: usize = 64;
@@ -44,12 +49,13 @@ pub(super) struct Bf16Step {
 }
 
 impl Bf16Step {
-    const ZERO: Self = Self { words: [0; STEP_WORDS] };
+    pub(super) const ZERO: Self = Self { words: [0; STEP_WORDS] };
 }
 
 pub(super) enum Panels {
     F32(Vec<F32Step>),
     Bf16(Vec<Bf16Step>),
+    Quantised(QuantisedPanels),
 }
 
 /// A weight matrix `[n, k]` (n outputs, k inputs), packed for [`matmul`](super::matmul::matmul).
@@ -91,6 +97,31 @@ impl PackedMatrix {
             Panels::F32(packed)
         };
         Self { rows, columns: k, panels }
+    }
+
+    /// Packs parts as they are stored, stacked along n; `None` where they are not all stored in one way.
+    pub(crate) fn pack_stored(parts: Vec<(StoredMatrix<'_>, usize)>, k: usize, inputs: Nvfp4Inputs) -> Option<Self> {
+        let (mut plain, mut fp8, mut nvfp4) = (Vec::new(), Vec::new(), Vec::new());
+        let count = parts.len();
+        let rows = parts.iter().map(|(_, n)| n).sum();
+        for (part, n) in parts {
+            match part {
+                StoredMatrix::Plain(data) => plain.push((data, n)),
+                StoredMatrix::Fp8(matrix) => fp8.push((matrix, n)),
+                StoredMatrix::Nvfp4(matrix) => nvfp4.push((matrix, n)),
+            }
+        }
+        let panels = if plain.len() == count {
+            return Some(Self::pack(&plain, k));
+        } else if fp8.len() == count {
+            let rounds = fp8[0].0.rounds_inputs;
+            fp8.iter().all(|(matrix, _)| matrix.rounds_inputs == rounds).then(|| QuantisedPanels::fp8(&fp8, k))?
+        } else if nvfp4.len() == count {
+            QuantisedPanels::nvfp4(&nvfp4, k, inputs)
+        } else {
+            return None;
+        };
+        Some(Self { rows, columns: k, panels: Panels::Quantised(panels) })
     }
 
     /// Packs the transpose of `[k, n]`: a matrix with n outputs out of one that is stored input by input.
@@ -135,6 +166,7 @@ impl PackedMatrix {
             for (column, out) in out.iter_mut().enumerate() {
                 let (word, second) = word_of_column(column);
                 *out = match &self.panels {
+                    Panels::Quantised(panels) => panels.number(panel, input, column),
                     Panels::F32(steps) if second => steps[step].second[word],
                     Panels::F32(steps) => steps[step].first[word],
                     Panels::Bf16(steps) if second => f32::from_bits(steps[step].words[word] & 0xffff_0000),

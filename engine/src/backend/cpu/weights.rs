@@ -1,9 +1,11 @@
 //! A checkpoint's weights, packed for the processor.
 
 use crate::Error;
-use crate::checkpoint::{Checkpoint, ENCODER, LayerKind, SHARED, TensorView};
+use crate::checkpoint::quantised::StoredMatrix;
+use crate::checkpoint::{Checkpoint, ENCODER, ExpertPart, LayerKind, SHARED, TensorView};
 
 use super::matrix::PackedMatrix;
+use super::matrix::quantised::Nvfp4Inputs;
 use super::rope::InverseFrequencies;
 
 /// Everything that the forward pass reads.
@@ -83,11 +85,11 @@ impl Layer {
 }
 
 impl Weights {
-    /// Checks and packs every tensor.
-    pub(crate) fn load(checkpoint: &Checkpoint) -> Result<Self, Error> {
+    /// Checks and packs every tensor. Quantised matrices keep the bytes that they are stored in.
+    pub(crate) fn load(checkpoint: &Checkpoint, nvfp4_inputs: Nvfp4Inputs) -> Result<Self, Error> {
         let config = &checkpoint.config;
         let hidden = config.hidden;
-        let source = Source { checkpoint };
+        let source = Source { checkpoint, nvfp4_inputs };
 
         let embedding = source.view("embed_tokens.weight", &[config.vocab_size, hidden])?;
         let head = PackedMatrix::pack(&[(embedding.data, config.vocab_size)], hidden);
@@ -106,7 +108,7 @@ impl Weights {
             self_conditioning: SelfConditioning {
                 pre_norm: source.vector(&format!("{conditioning}.pre_norm.weight"), hidden)?,
                 gate_up: source.gate_up(conditioning, config.mlp_intermediate)?,
-                down: source.matrix(&format!("{conditioning}.down_proj.weight"), hidden, config.mlp_intermediate)?,
+                down: source.matrix(&format!("{conditioning}.down_proj"), hidden, config.mlp_intermediate)?,
             },
             layers,
             mlp_width: config.mlp_intermediate,
@@ -120,6 +122,7 @@ impl Weights {
 /// Reads the tensors that the two stacks share, by name.
 struct Source<'a> {
     checkpoint: &'a Checkpoint,
+    nvfp4_inputs: Nvfp4Inputs,
 }
 
 impl<'a> Source<'a> {
@@ -131,23 +134,46 @@ impl<'a> Source<'a> {
         Ok(self.view(name, &[length])?.to_f32())
     }
 
-    fn matrix(&self, name: &str, outputs: usize, inputs: usize) -> Result<PackedMatrix, Error> {
-        let view = self.view(name, &[outputs, inputs])?;
-        Ok(PackedMatrix::pack(&[(view.data, outputs)], inputs))
+    /// The matrices of linear layers, one below the other; the modules' names within the decoder.
+    fn stacked(&self, modules: &[(String, usize)], inputs: usize) -> Result<PackedMatrix, Error> {
+        let stored = |(module, outputs): &(String, usize)| {
+            Ok((self.checkpoint.matrix(&format!("{SHARED}{module}"), *outputs, inputs)?, *outputs))
+        };
+        let parts = modules.iter().map(stored).collect::<Result<_, Error>>()?;
+        self.pack(parts, inputs, || modules.iter().map(|(module, _)| module.as_str()).collect::<Vec<_>>().join("`, `"))
+    }
+
+    fn pack(
+        &self,
+        parts: Vec<(StoredMatrix<'_>, usize)>,
+        inputs: usize,
+        names: impl FnOnce() -> String,
+    ) -> Result<PackedMatrix, Error> {
+        PackedMatrix::pack_stored(parts, inputs, self.nvfp4_inputs).ok_or_else(|| self.checkpoint.mixed(&names()))
+    }
+
+    fn matrix(&self, module: &str, outputs: usize, inputs: usize) -> Result<PackedMatrix, Error> {
+        self.stacked(&[(module.to_owned(), outputs)], inputs)
     }
 
     fn gate_up(&self, prefix: &str, width: usize) -> Result<PackedMatrix, Error> {
-        let hidden = self.checkpoint.config.hidden;
-        let gate = self.view(&format!("{prefix}.gate_proj.weight"), &[width, hidden])?;
-        let up = self.view(&format!("{prefix}.up_proj.weight"), &[width, hidden])?;
-        Ok(PackedMatrix::pack(&[(gate.data, width), (up.data, width)], hidden))
+        let modules = ["gate_proj", "up_proj"].map(|name| (format!("{prefix}.{name}"), width));
+        self.stacked(&modules, self.checkpoint.config.hidden)
     }
 
-    /// One matrix an expert out of a tensor [experts, outputs, inputs].
-    fn experts(&self, name: &str, outputs: usize, inputs: usize) -> Result<Vec<PackedMatrix>, Error> {
-        let view = self.view(name, &[self.checkpoint.config.experts, outputs, inputs])?;
-        let expert = |index| PackedMatrix::pack(&[(view.data.row(index, outputs * inputs), outputs)], inputs);
-        Ok((0..self.checkpoint.config.experts).map(expert).collect())
+    /// One matrix an expert, of these parts one below the other.
+    fn experts(&self, layer: usize, parts: &[ExpertPart]) -> Result<Vec<PackedMatrix>, Error> {
+        let config = &self.checkpoint.config;
+        let (outputs, inputs) = match parts {
+            [ExpertPart::Down] => (config.hidden, config.expert_intermediate),
+            _ => (config.expert_intermediate, config.hidden),
+        };
+        let pack = |expert| {
+            let stored = |part: &ExpertPart| Ok((self.checkpoint.expert(layer, expert, *part)?, outputs));
+            let stored = parts.iter().map(stored).collect::<Result<_, Error>>()?;
+            self.pack(stored, inputs, || format!("layers.{layer}.experts.{expert}"))
+        };
+        (0..config.experts).map(pack).collect()
     }
 
     fn layer(&self, index: usize) -> Result<Layer, Error> {
@@ -159,11 +185,9 @@ impl<'a> Source<'a> {
         let name = |rest: &str| format!("{prefix}.{rest}");
         let norm = |rest: &str| self.vector(&format!("{prefix}.{rest}.weight"), hidden);
 
-        let query = self.view(&name("self_attn.q_proj.weight"), &[query_width, hidden])?;
-        let key = self.view(&name("self_attn.k_proj.weight"), &[kv_width, hidden])?;
-        let mut parts = vec![(query.data, query_width), (key.data, kv_width)];
+        let mut parts = vec![(name("self_attn.q_proj"), query_width), (name("self_attn.k_proj"), kv_width)];
         if !layer.shares_key_as_value {
-            parts.push((self.view(&name("self_attn.v_proj.weight"), &[kv_width, hidden])?.data, kv_width));
+            parts.push((name("self_attn.v_proj"), kv_width));
         }
         let root = (hidden as f32).powf(-0.5);
         let encoder_scalar = self.checkpoint.tensor(&format!("{ENCODER}{prefix}.layer_scalar"), &[1])?;
@@ -176,11 +200,11 @@ impl<'a> Source<'a> {
                 LayerKind::Full => None,
             },
             rotation: InverseFrequencies::new(layer),
-            qkv: PackedMatrix::pack(&parts, hidden),
+            qkv: self.stacked(&parts, hidden)?,
             has_values: !layer.shares_key_as_value,
             query_norm: self.vector(&name("self_attn.q_norm.weight"), head_dim)?,
             key_norm: self.vector(&name("self_attn.k_norm.weight"), head_dim)?,
-            output: self.matrix(&name("self_attn.o_proj.weight"), hidden, query_width)?,
+            output: self.matrix(&name("self_attn.o_proj"), hidden, query_width)?,
             input_norm: norm("input_layernorm")?,
             post_attention_norm: norm("post_attention_layernorm")?,
             pre_feed_forward_norm: norm("pre_feedforward_layernorm")?,
@@ -189,12 +213,12 @@ impl<'a> Source<'a> {
             post_feed_forward_norm_1: norm("post_feedforward_layernorm_1")?,
             post_feed_forward_norm_2: norm("post_feedforward_layernorm_2")?,
             gate_up: self.gate_up(&name("mlp"), config.mlp_intermediate)?,
-            down: self.matrix(&name("mlp.down_proj.weight"), hidden, config.mlp_intermediate)?,
-            router: self.matrix(&name("router.proj.weight"), config.experts, hidden)?,
+            down: self.matrix(&name("mlp.down_proj"), hidden, config.mlp_intermediate)?,
+            router: self.matrix(&name("router.proj"), config.experts, hidden)?,
             router_scale: self.vector(&name("router.scale"), hidden)?.iter().map(|scale| scale * root).collect(),
             per_expert_scale: self.vector(&name("router.per_expert_scale"), config.experts)?,
-            expert_gate_up: self.experts(&name("experts.gate_up_proj"), 2 * config.expert_intermediate, hidden)?,
-            expert_down: self.experts(&name("experts.down_proj"), hidden, config.expert_intermediate)?,
+            expert_gate_up: self.experts(index, &[ExpertPart::Gate, ExpertPart::Up])?,
+            expert_down: self.experts(index, &[ExpertPart::Down])?,
             encoder_scalar: encoder_scalar.to_f32()[0],
             decoder_scalar: self.vector(&name("layer_scalar"), 1)?[0],
         })

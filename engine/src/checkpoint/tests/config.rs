@@ -140,7 +140,9 @@ fn what_is_not_implemented_is_refused_by_name() {
     assert_eq!(refusal(&top), "not supported: model_type = \"gemma4\"");
     let mut top = config();
     top["quantization_config"] = json!({"quant_method": "compressed-tensors"});
-    assert_eq!(refusal(&top), "not supported: quantization_config.quant_method = \"compressed-tensors\"");
+    assert_eq!(refusal(&top), "quantization_config.config_groups is missing or null");
+    top["quantization_config"] = json!({"quant_method": "gptq"});
+    assert_eq!(refusal(&top), "not supported: quantization_config.quant_method = \"gptq\"");
     let mut top = config();
     top["dtype"] = json!("int8");
     assert_eq!(refusal(&top), "not supported: dtype = \"int8\"");

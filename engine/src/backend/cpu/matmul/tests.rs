@@ -1,13 +1,16 @@
 use std::ops::Range;
 
 use half::bf16;
-use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+use proptest::prelude::{ProptestConfig, TestCaseError, any, prop_assert, prop_assert_eq, proptest};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::kernel::{BLOCK_INPUTS, Stripe};
 use super::{matmul, matmul_grouped};
+use crate::backend::cpu::matrix::quantised::Nvfp4Inputs;
 use crate::backend::cpu::matrix::{PANEL_COLUMNS, PackedMatrix, Panels};
 use crate::checkpoint::WeightData;
+use crate::checkpoint::quantised::formats::{E2M1, E4M3, to_e4m3};
+use crate::checkpoint::quantised::{Fp8Matrix, NVFP4_GROUP, Nvfp4Matrix, StoredMatrix};
 
 /// Half the distance from one to the next f32: what one rounding may change.
 const UNIT_ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
@@ -199,6 +202,7 @@ fn every_instruction_set_agrees() {
                 match packed.panels() {
                     Panels::F32(panels) => instructions.run(Stripe { x: &x, k, panels, out: &mut rows }),
                     Panels::Bf16(panels) => instructions.run(Stripe { x: &x, k, panels, out: &mut rows }),
+                    Panels::Quantised(_) => unreachable!("plain weights were packed"),
                 }
                 for (got, (expected, error)) in out.iter().zip(reference(&x, &w, m, n, k)) {
                     assert!((f64::from(*got) - expected).abs() <= error, "{instructions:?}: {got} is not {expected}");
@@ -235,4 +239,135 @@ fn a_nan_stays_in_its_row() {
     for (row, values) in out.chunks_exact(n).enumerate() {
         assert!(values.iter().all(|value| value.is_nan() == (row == 3)), "row {row}");
     }
+}
+
+/// A matrix of random bytes, without NaN, and what it stands for.
+fn random_bytes(seed: u64, count: usize) -> Vec<u8> {
+    random(seed, count)
+        .iter()
+        .map(|value| (((value + 1.0) * 127.9) as u8).min(0xfe))
+        .map(|byte| if byte == 0x7f { 0 } else { byte })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_product_with_fp8_is_that_of_f64(
+        m in 0_usize..80, first in 0_usize..80, second in 0_usize..80, k in 0_usize..300, seed in any::<u64>(),
+    ) {
+        let n = first + second;
+        let (bytes, scales) = (random_bytes(seed, n * k), random(!seed, n));
+        let scales: Vec<f32> = scales.iter().map(|scale| scale.abs()).collect();
+        let part = |rows: Range<usize>| {
+            let matrix = Fp8Matrix {
+                weights: &bytes[rows.start * k..rows.end * k],
+                scales: scales[rows.clone()].to_vec(),
+                rounds_inputs: false,
+            };
+            (StoredMatrix::Fp8(matrix), rows.len())
+        };
+        let parts = vec![part(0..first), part(first..n)];
+        let packed = PackedMatrix::pack_stored(parts, k, Nvfp4Inputs::AsTheyAre).expect("both are FP8");
+        let weights: Vec<f32> = bytes.iter().map(|byte| E4M3[usize::from(*byte)]).collect();
+        check_scaled(&packed, &weights, &scales, m, k, seed)?;
+    }
+
+    #[test]
+    fn a_product_with_nvfp4_is_that_of_f64(
+        m in 0_usize..80, first in 0_usize..80, second in 0_usize..80, groups in 0_usize..20, seed in any::<u64>(),
+    ) {
+        let (n, k) = (first + second, groups * NVFP4_GROUP);
+        let packed = random_bytes(seed, n * k / 2);
+        let groups: Vec<u8> = random_bytes(!seed, n * k / NVFP4_GROUP).iter().map(|byte| byte & 0x7e).collect();
+        let part = |rows: Range<usize>, global_scale| {
+            let matrix = Nvfp4Matrix {
+                packed: &packed[rows.start * k / 2..rows.end * k / 2],
+                scales: &groups[rows.start * k / NVFP4_GROUP..rows.end * k / NVFP4_GROUP],
+                global_scale,
+                input_scale: None,
+            };
+            (StoredMatrix::Nvfp4(matrix), rows.len())
+        };
+        let parts = vec![part(0..first, 0.5), part(first..n, 0.0625)];
+        let matrix = PackedMatrix::pack_stored(parts, k, Nvfp4Inputs::AsTheyAre).expect("both are NVFP4");
+        let scales: Vec<f32> = (0..n).map(|row| if row < first { 0.5 } else { 0.0625 }).collect();
+        let weights: Vec<f32> = (0..n * k)
+            .map(|index| {
+                let bits = packed[index / 2] >> (4 * (index % 2)) & 0xf;
+                E2M1[usize::from(bits)] * E4M3[usize::from(groups[index / NVFP4_GROUP])]
+            })
+            .collect();
+        check_scaled(&matrix, &weights, &scales, m, k, seed)?;
+    }
+}
+
+/// Holds a packed matrix against the weights that it stands for, each row of which has a scale.
+fn check_scaled(
+    packed: &PackedMatrix,
+    weights: &[f32],
+    scales: &[f32],
+    m: usize,
+    k: usize,
+    seed: u64,
+) -> Result<(), TestCaseError> {
+    let n = scales.len();
+    let x = random(seed ^ 7, m * k);
+    let mut out = vec![f32::NAN; m * n];
+    matmul(&x, packed, &mut out);
+    for (index, (got, (sum, error))) in out.iter().zip(reference(&x, weights, m, n, k)).enumerate() {
+        let scale = f64::from(scales[index % n]);
+        // One rounding more, for the scale.
+        let error = error * scale + 2.0 * UNIT_ROUNDOFF * (sum * scale).abs();
+        prop_assert!((f64::from(*got) - sum * scale).abs() <= error, "{index}: {got} is not {}", sum * scale);
+    }
+    for input in 0..k {
+        let mut column = vec![f32::NAN; n];
+        packed.copy_column(input, &mut column);
+        for (row, got) in column.iter().enumerate() {
+            prop_assert_eq!(*got, weights[row * k + input] * scales[row]);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_are_rounded_to_e4m3_on_their_own() {
+    let (m, n, k) = (70, 3, 40);
+    let bytes = random_bytes(3, n * k);
+    let weights: Vec<f32> = bytes.iter().map(|byte| E4M3[usize::from(*byte)]).collect();
+    let matrix = Fp8Matrix { weights: &bytes, scales: vec![1.0; n], rounds_inputs: true };
+    let parts = vec![(StoredMatrix::Fp8(matrix), n)];
+    let packed = PackedMatrix::pack_stored(parts, k, Nvfp4Inputs::AsTheyAre).expect("it is FP8");
+    let mut x = random(4, m * k);
+    x[5 * k..6 * k].fill(0.0);
+    let rounded: Vec<f32> = x
+        .chunks_exact(k)
+        .flat_map(|row| {
+            let largest = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            let scale = if largest == 0.0 { 1.0 } else { largest / 448.0 };
+            row.iter().map(move |value| E4M3[usize::from(to_e4m3(value / scale))] * scale).collect::<Vec<f32>>()
+        })
+        .collect();
+    let mut out = vec![f32::NAN; m * n];
+    matmul(&x, &packed, &mut out);
+    for (got, (sum, error)) in out.iter().zip(reference(&rounded, &weights, m, n, k)) {
+        assert!((f64::from(*got) - sum).abs() <= 2.0 * error, "{got} is not {sum}");
+    }
+    assert!(out[5 * n..6 * n].iter().all(|value| *value == 0.0));
+}
+
+#[test]
+fn parts_stored_in_different_ways_do_not_stack() {
+    let (plain, bytes) = ([1.0_f32; 32], [0_u8; 32]);
+    let fp8 = |rounds_inputs| StoredMatrix::Fp8(Fp8Matrix { weights: &bytes, scales: vec![1.0; 2], rounds_inputs });
+    let plain = StoredMatrix::Plain(WeightData::F32(&plain));
+    let packs = |parts: [StoredMatrix<'_>; 2]| {
+        let parts = parts.map(|part| (part, 2)).into();
+        PackedMatrix::pack_stored(parts, 16, Nvfp4Inputs::AsTheyAre).is_some()
+    };
+    assert!(packs([fp8(true), fp8(true)]));
+    assert!(!packs([fp8(true), fp8(false)]));
+    assert!(!packs([plain, fp8(true)]));
 }
