@@ -225,7 +225,7 @@ fn run(device: &Device, model: &Model, is_captured: bool) -> Result<Vec<Seen>, E
     let mut step = |is_first: bool, state: &mut RunState| {
         embed(ids.as_slice(), &embedding, SCALE, stream.as_mut())?;
         let signal = Signal { sources: sources.as_slice(), entries: soft.as_slice() };
-        let output = NormedOutput { weight: Some(loaded.input_norm.as_slice()), output: normed.as_mut() };
+        let output = NormedOutput { weight: Some(loaded.input_norm.as_slice()), output: normed.as_mut().into() };
         self_condition((!is_first).then_some(signal), HIDDEN, EPS, stream.as_mut(), [Some(output), None, None])?;
         linear(normed.as_slice(), &matrix(&loaded.qkv, QKV, HIDDEN), &mut scratch, qkv.as_mut())?;
         let keys = OwnKeys { keys: own.0.as_mut(), values: own.1.as_mut() };

@@ -99,9 +99,9 @@ where
     ];
     let weights = [norm(&layer.pre_norm)?, norm(&layer.pre_norm_2)?, norm(&layer.router_scale)?];
     let normed = [
-        Some(NormedOutput { weight: Some(weights[0].as_slice()), output: dense_in.as_mut() }),
-        Some(NormedOutput { weight: Some(weights[1].as_slice()), output: sparse_in.as_mut() }),
-        Some(NormedOutput { weight: Some(weights[2].as_slice()), output: router_in.as_mut() }),
+        Some(NormedOutput { weight: Some(weights[0].as_slice()), output: dense_in.as_mut().into() }),
+        Some(NormedOutput { weight: Some(weights[1].as_slice()), output: sparse_in.as_mut().into() }),
+        Some(NormedOutput { weight: Some(weights[2].as_slice()), output: router_in.as_mut().into() }),
     ];
     let post_attention_norm = norm(&layer.post_attention_norm)?;
     add_normed(attended.as_slice(), post_attention_norm.as_slice(), HIDDEN, EPS, stream.as_mut(), normed)?;
@@ -136,7 +136,7 @@ where
         weight: post.as_slice(),
         scalar: SCALAR,
     };
-    let normed = NormedOutput { weight: Some(next_norm.as_slice()), output: next.as_mut() };
+    let normed = NormedOutput { weight: Some(next_norm.as_slice()), output: next.as_mut().into() };
     finish_layer(end, HIDDEN, EPS, stream.as_mut(), [Some(normed), None, None])?;
     Ok((stream.as_slice().read()?, next.as_slice().read()?))
 }

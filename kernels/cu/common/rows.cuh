@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "common/warp.cuh"
+#include "common/quantise.cuh"
 
 constexpr u32 ROW_THREADS = 512;
 
@@ -20,6 +20,7 @@ constexpr u32 NORMED_OUTPUTS = 3;
 struct normed_outputs {
     const float* weights[NORMED_OUTPUTS];  // [width], or null for ones
     void* outputs[NORMED_OUTPUTS];         // [rows, width], or null for none
+    float* scales[NORMED_OUTPUTS];         // [rows] where the output is e4m3, or null
 };
 
 // Writes this block's row, of whose squares `squares` is the thread's share.
@@ -29,9 +30,13 @@ __device__ __forceinline__ void write_normed(const normed_outputs& normed, const
     const float scale = inverse_root_mean_square(squares, width, eps, scratch);
     for (u32 n = 0; n < NORMED_OUTPUTS; n++) {
         if (normed.outputs[n] == nullptr) continue;
-        Output* output = static_cast<Output*>(normed.outputs[n]) + u64(blockIdx.x) * width;
-        for (u32 i = threadIdx.x; i < width; i += blockDim.x) {
-            output[i] = from_float<Output>(row[i] * scale * weight_at(normed.weights[n], i));
+        const u64 first = u64(blockIdx.x) * width;
+        auto value = [&](u32 i) { return row[i] * scale * weight_at(normed.weights[n], i); };
+        if (normed.scales[n] != nullptr) {
+            write_e4m3_row(static_cast<u8*>(normed.outputs[n]) + first, normed.scales[n] + blockIdx.x, width, scratch, value);
+        } else {
+            Output* output = static_cast<Output*>(normed.outputs[n]) + first;
+            for (u32 i = threadIdx.x; i < width; i += blockDim.x) output[i] = from_float<Output>(value(i));
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::require;
 use crate::kernel::Launch;
 use crate::memory::{Element, Slice, SliceMut};
+use crate::ops::quantised::Fp8RowsMut;
 use crate::{Device, Error, bf16};
 
 /// Threads of a block.
@@ -47,12 +48,22 @@ impl<'a> Rows<'a> {
 
     /// The same of what is written row by row.
     pub(crate) fn normed<T: NormOutput>(&self, outputs: Normed<'_, T>) -> Result<NormedOutputs, Error> {
-        let mut checked = NormedOutputs { weights: [0; NORMED_OUTPUTS], outputs: [0; NORMED_OUTPUTS] };
+        let none = [0; NORMED_OUTPUTS];
+        let mut checked = NormedOutputs { weights: none, outputs: none, scales: none };
         for (index, output) in outputs.into_iter().enumerate() {
             let Some(NormedOutput { weight, output }) = output else { continue };
             checked.weights[index] =
                 weight.map(|weight| self.weight("an output's weight", weight)).transpose()?.unwrap_or(0);
-            checked.outputs[index] = self.input("an output", output.as_slice(), self.count * self.width)?;
+            let len = self.count * self.width;
+            match output {
+                NormedRows::Plain(output) => {
+                    checked.outputs[index] = self.input("an output", output.as_slice(), len)?
+                }
+                NormedRows::Fp8(Fp8RowsMut { numbers, scales }) => {
+                    checked.outputs[index] = self.input("an output", numbers.as_slice(), len)?;
+                    checked.scales[index] = self.input("an output's list of scales", scales.as_slice(), self.count)?;
+                }
+            }
         }
         Ok(checked)
     }
@@ -99,7 +110,27 @@ pub struct NormedOutput<'a, T> {
     /// `[width]`; ones where there is none.
     pub weight: Option<Slice<'a, f32>>,
     /// `[rows, width]`.
-    pub output: SliceMut<'a, T>,
+    pub output: NormedRows<'a, T>,
+}
+
+/// Rows that are written by a norm.
+pub enum NormedRows<'a, T> {
+    /// As the product's operand.
+    Plain(SliceMut<'a, T>),
+    /// In e4m3 with a scale for each row, as [`quantise_rows`](super::quantised::quantise_rows) makes them of what the norm is in f32.
+    Fp8(Fp8RowsMut<'a>),
+}
+
+impl<'a, T> From<SliceMut<'a, T>> for NormedRows<'a, T> {
+    fn from(rows: SliceMut<'a, T>) -> Self {
+        Self::Plain(rows)
+    }
+}
+
+impl<'a, T> From<Fp8RowsMut<'a>> for NormedRows<'a, T> {
+    fn from(rows: Fp8RowsMut<'a>) -> Self {
+        Self::Fp8(rows)
+    }
 }
 
 #[repr(C)]
@@ -107,4 +138,5 @@ pub struct NormedOutput<'a, T> {
 pub(crate) struct NormedOutputs {
     weights: [u64; NORMED_OUTPUTS],
     outputs: [u64; NORMED_OUTPUTS],
+    scales: [u64; NORMED_OUTPUTS],
 }

@@ -166,7 +166,7 @@ fn finish<T: Activation>(weights: &Weights<T>, workspace: &mut Workspace<T>, lay
         weights.eps,
         stream.slice_mut(0..numbers),
         readers.map(|(output, weight)| {
-            Some(NormedOutput { weight: Some(weight.as_slice()), output: output.slice_mut(0..numbers) })
+            Some(NormedOutput { weight: Some(weight.as_slice()), output: output.slice_mut(0..numbers).into() })
         }),
     )?;
     *ready = Ready::FeedForward(layer_index);

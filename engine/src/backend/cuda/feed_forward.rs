@@ -72,10 +72,10 @@ pub(super) fn feed_forward<T: Activation>(
         },
     };
     // The next layer's attention reads the first norm; the head norms its rows itself.
-    let next = weights
-        .layers
-        .get(layer_index + 1)
-        .map(|next| NormedOutput { weight: Some(next.input_norm.as_slice()), output: dense.slice_mut(0..numbers) });
+    let next = weights.layers.get(layer_index + 1).map(|next| NormedOutput {
+        weight: Some(next.input_norm.as_slice()),
+        output: dense.slice_mut(0..numbers).into(),
+    });
     finish_layer(networks, hidden, weights.eps, stream.slice_mut(0..numbers), [next, None, None])?;
     *ready = Ready::Attention(layer_index + 1);
     Ok(())

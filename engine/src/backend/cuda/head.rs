@@ -100,10 +100,10 @@ pub(super) fn self_condition_written<T: Activation>(
         entries: head.signal.slice(0..entries * hidden),
     });
     let numbers = *rows * hidden;
-    let next = weights
-        .layers
-        .first()
-        .map(|layer| NormedOutput { weight: Some(layer.input_norm.as_slice()), output: first.slice_mut(0..numbers) });
+    let next = weights.layers.first().map(|layer| NormedOutput {
+        weight: Some(layer.input_norm.as_slice()),
+        output: first.slice_mut(0..numbers).into(),
+    });
     embedding::self_condition(signal, hidden, weights.eps, stream.slice_mut(0..numbers), [next, None, None])?;
     *ready = Ready::Attention(0);
     Ok(())

@@ -62,7 +62,7 @@ fn the_signal_joins_the_rows_that_have_one_and_all_rows_are_normed() {
             let sources = device.upload(&indices)?;
             let mut output = device.allocate::<f32>(rows * width)?;
             let signal = Signal { sources: sources.as_slice(), entries: signal.as_slice() };
-            let next = NormedOutput { weight: Some(weight.as_slice()), output: output.as_mut() };
+            let next = NormedOutput { weight: Some(weight.as_slice()), output: output.as_mut().into() };
             self_condition(Some(signal), width, 1e-6, stream.as_mut(), [Some(next), None, None])?;
             Ok((stream.as_slice().read()?, output.as_slice().read()?))
         });
@@ -90,6 +90,10 @@ fn lists_that_do_not_fit_are_refused() {
     let numbers = device.upload(&[0.0_f32; 8]).unwrap();
     let table = Matrix { weights: Weights::F32(numbers.as_slice()), outputs: 2, inputs: 4 };
     assert!(matches!(embed(ids.as_slice(), &table, 1.0, stream.as_mut()), Err(Error::Shape { .. })));
+    let bytes = device.upload(&[0_u8; 8]).unwrap();
+    let quantised = Weights::Fp8 { numbers: bytes.as_slice(), scales: numbers.slice(0..2) };
+    let refused = embed(ids.slice(0..2), &Matrix { weights: quantised, ..table }, 1.0, stream.as_mut()).unwrap_err();
+    assert_eq!(refused.to_string(), "embed: a table is in f32 or bf16, not in fp8");
     let table = Matrix { outputs: 3, ..table };
     assert!(matches!(embed(ids.slice(0..2), &table, 1.0, stream.as_mut()), Err(Error::Shape { .. })));
     let signal = Signal { sources: ids.as_slice(), entries: numbers.as_slice() };

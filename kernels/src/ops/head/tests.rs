@@ -328,6 +328,9 @@ fn the_head_refuses_what_does_not_fit() {
     assert!(good().run(&device).is_ok());
     let wide = device.allocate::<f32>(800).unwrap();
     assert!(bf16::HEAD.kernels_for(2, &Weights::F32(wide.as_slice())).is_none());
+    let bytes = device.allocate::<u8>(800).unwrap();
+    let quantised = Weights::Fp8 { numbers: bytes.as_slice(), scales: wide.slice(0..100) };
+    assert!(f32::HEAD.kernels_for(2, &quantised).is_none());
     let mut case = good();
     case.rows[0].set = Some(0);
     refused(&case);

@@ -1,7 +1,9 @@
 use super::*;
 use crate::bf16;
+use crate::ops::quantised::Fp8RowsMut;
 use crate::ops::rows::NormedOutput;
 use crate::reference::norm as reference;
+use crate::reference::quantised::quantise_rows;
 use crate::testing::{Random, assert_close, assert_close_bf16, on_devices, special_values};
 
 /// Of a result's magnitude: two roundings of the products, and the square root's and the sum's halves.
@@ -85,9 +87,9 @@ fn a_normed_addend_joins_the_stream() {
             let mut outputs = [device.allocate::<f32>(rows * width)?, device.allocate::<f32>(rows * width)?];
             let [first, third] = &mut outputs;
             let normed = [
-                Some(NormedOutput { weight: Some(weights[1].as_slice()), output: first.as_mut() }),
+                Some(NormedOutput { weight: Some(weights[1].as_slice()), output: first.as_mut().into() }),
                 None,
-                Some(NormedOutput { weight: None, output: third.as_mut() }),
+                Some(NormedOutput { weight: None, output: third.as_mut().into() }),
             ];
             add_normed(addend.as_slice(), weights[0].as_slice(), width, 1e-6, sum.as_mut(), normed)?;
             Ok((sum.as_slice().read()?, first.as_slice().read()?, third.as_slice().read()?))
@@ -98,6 +100,43 @@ fn a_normed_addend_joins_the_stream() {
         assert_close(&first, &reference::rms_norm(&sum, Some(&weights[1]), width, 1e-6), F32_TOLERANCE, 0.0);
         assert_close(&third, &reference::rms_norm(&sum, None, width, 1e-6), F32_TOLERANCE, 0.0);
     }
+}
+
+#[test]
+fn norms_are_quantised_as_they_are_written() {
+    let mut random = Random::new(12);
+    for (rows, width) in SHAPES {
+        let (stream, addend) = (random.normal(rows * width, 1.0), random.normal(rows * width, 5.0));
+        let weight = random.normal(width, 1.0);
+        let (normed, numbers, scales) = on_devices(|device| {
+            let (mut sum, addend) = (device.upload(&stream)?, device.upload(&addend)?);
+            let weight = device.upload(&weight)?;
+            let mut normed = device.allocate::<f32>(rows * width)?;
+            let (mut numbers, mut scales) = (device.allocate::<u8>(rows * width)?, device.allocate::<f32>(rows)?);
+            let quantised = Fp8RowsMut { numbers: numbers.as_mut(), scales: scales.as_mut() };
+            let outputs = [
+                Some(NormedOutput { weight: Some(weight.as_slice()), output: quantised.into() }),
+                Some(NormedOutput { weight: Some(weight.as_slice()), output: normed.as_mut().into() }),
+                None,
+            ];
+            add_normed(addend.as_slice(), weight.as_slice(), width, 1e-6, sum.as_mut(), outputs)?;
+            Ok((normed.as_slice().read()?, numbers.as_slice().read()?, scales.as_slice().read()?))
+        });
+        assert!((numbers, scales) == quantise_rows(&normed, width), "{rows} x {width}");
+    }
+}
+
+#[test]
+fn quantised_norms_without_a_scale_for_each_row_are_refused() {
+    let device = crate::Device::emulator();
+    let (weight, mut stream) = (device.allocate::<f32>(4).unwrap(), device.allocate::<f32>(12).unwrap());
+    let addend = device.allocate::<f32>(12).unwrap();
+    let (mut numbers, mut scales) = (device.allocate::<u8>(12).unwrap(), device.allocate::<f32>(2).unwrap());
+    let quantised = Fp8RowsMut { numbers: numbers.as_mut(), scales: scales.as_mut() };
+    let output = NormedOutput::<f32> { weight: None, output: quantised.into() };
+    let outputs = [None, None, Some(output)];
+    let error = add_normed(addend.as_slice(), weight.as_slice(), 4, 1e-6, stream.as_mut(), outputs).unwrap_err();
+    assert_eq!(error.to_string(), "add_normed: an output's list of scales has 2 numbers, not 3");
 }
 
 #[test]
@@ -123,7 +162,7 @@ fn a_layer_ends_with_both_networks_normed_and_scaled() {
                     weight: weights[2].as_slice(),
                     scalar: 0.7,
                 };
-                let next = NormedOutput { weight: Some(weights[3].as_slice()), output: output.as_mut() };
+                let next = NormedOutput { weight: Some(weights[3].as_slice()), output: output.as_mut().into() };
                 finish_layer(layer, width, 1e-6, sum.as_mut(), [Some(next), None, None])?;
                 Ok((sum.as_slice().read()?, output.as_slice().read()?))
             });
