@@ -41,35 +41,24 @@ __device__ __forceinline__ void tensor_experts(const experts_parameters& p) {
         auto input_row = [&](u32 row) -> u64 { return first + row < end ? expert_input<GATED>(p, first + row) : NO_ROW; };
         auto sums = Product::multiply(p.operands, end - first, 0, p.operands.inputs, input_row, weight_row);
 #pragma unroll
-        for (u32 i = 0; i < Shape::ROW_TILES; i++) {
+        for (u32 i = 0; i < Product::LANE_ROWS; i++) {
+            const u32 place = first + Product::row(i);
+            if (place >= end) continue;
+            const u32 assignment = p.order[place];
+            const u64 row = expert_input<GATED>(p, place);
 #pragma unroll
-            for (u32 e = 0; e < 4; e += 2) {
-                const u32 place = first + tensor_row<Shape>(i, e);
-                if (place >= end) continue;
-                const u32 assignment = p.order[place];
-                const u64 row = expert_input<GATED>(p, place);
-#pragma unroll
-                for (u32 j = 0; j < Shape::COLUMN_TILES; j += GATED ? 2 : 1) {
-                    const u32 tile_column = tensor_column<Shape>(j, e);
-                    const u32 column = first_column + (GATED ? tile_column / 16 * 8 + tile_column % 8 : tile_column);
-                    if (column >= p.columns) continue;
-                    const u64 at = u64(GATED ? place : assignment) * p.columns + column;
-                    const bool has_second = column + 1 < p.columns;
-                    auto result = [&](u32 tile_of_columns, u32 half, u32 second) {
-                        // Of a second column that is not there the sum is nobody's, and the first one's scale as good as any.
-                        const u64 weight = first_weight + u64(half) * p.columns + column + (has_second ? second : 0);
-                        return Product::scaled(p.operands, sums.of[i][tile_of_columns][e + second], row, weight);
-                    };
-                    if (GATED) {
-                        const u32 other = (j + 1) % Shape::COLUMN_TILES;
-                        const float one = gelu_tanh(result(j, 0, 0)) * result(other, 1, 0);
-                        const float two = gelu_tanh(result(j, 0, 1)) * result(other, 1, 1);
-                        write_pair(static_cast<bf16*>(p.output) + at, one, two, has_second, p.paired != 0);
-                    } else {
-                        const float weight = p.slot_weights[assignment];
-                        const float one = result(j, 0, 0) * weight, two = result(j, 0, 1) * weight;
-                        write_pair(static_cast<float*>(p.output) + at, one, two, has_second, p.paired != 0);
-                    }
+            for (u32 j = 0; j < Product::template LANE_RUNS<GATED>; j++) {
+                const u32 column = first_column + Product::template column<GATED>(j);
+                if (column >= p.columns) continue;
+                auto results = finished<Product, GATED>(p.operands, Product::template results<GATED>(sums, i, j), row, first_weight, column,
+                                                        p.columns);
+                if constexpr (GATED) {
+                    bf16* output = static_cast<bf16*>(p.output) + u64(place) * p.columns + column;
+                    write_run(output, results.own, p.columns - column, p.paired != 0);
+                } else {
+                    for (u32 k = 0; k < Product::RUN; k++) results.own[k] *= p.slot_weights[assignment];
+                    float* output = static_cast<float*>(p.output) + u64(assignment) * p.columns + column;
+                    write_run(output, results.own, p.columns - column, p.paired != 0);
                 }
             }
         }

@@ -31,8 +31,9 @@ struct Units {
 };
 
 // Adds up the parts of a tile. False in all blocks but the last to arrive, which has the whole.
-template <typename Shape>
-__device__ __forceinline__ bool add_parts(TensorSums<Shape>& sums, const linear_parameters& p, const Units& units, u32 tile) {
+template <typename Product>
+__device__ __forceinline__ bool add_parts(typename Product::Sums& sums, const linear_parameters& p, const Units& units, u32 tile) {
+    using Shape = typename Product::Shape;
     constexpr u32 part_numbers = Shape::SUMS * Shape::THREADS;
     const u64 tile_start = u64(tile) * units.of_tile;
     auto part = [&](u32 block) {
@@ -89,32 +90,22 @@ __device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
         const u32 first_input = first_unit * Product::INPUTS, behind = first_input + count * Product::INPUTS;
         const u32 last_input = behind < inputs ? behind : inputs;
         auto sums = Product::multiply(p.operands, p.rows - first_row, first_input, last_input, input_row, weight_row);
-        if (count < units.of_tile && !add_parts<Shape>(sums, p, units, tile)) continue;
+        if (count < units.of_tile && !add_parts<Product>(sums, p, units, tile)) continue;
 #pragma unroll
-        for (u32 i = 0; i < Shape::ROW_TILES; i++) {
+        for (u32 i = 0; i < Product::LANE_ROWS; i++) {
+            const u32 row = first_row + Product::row(i);
+            if (row >= p.rows) continue;
 #pragma unroll
-            for (u32 j = 0; j < Shape::COLUMN_TILES; j += GATED ? 2 : 1) {
-#pragma unroll
-                for (u32 e = 0; e < 4; e += 2) {
-                    const u32 row = first_row + tensor_row<Shape>(i, e);
-                    const u32 tile_column = tensor_column<Shape>(j, e);
-                    const u32 column = first_column + (GATED ? tile_column / 16 * 8 + tile_column % 8 : tile_column);
-                    if (row >= p.rows || column >= p.columns) continue;
-                    const u64 at = u64(row) * p.columns + column;
-                    const bool has_second = column + 1 < p.columns;
-                    auto result = [&](u32 tile_of_columns, u32 half, u32 second) {
-                        // Of a second column that is not there the sum is nobody's, and the first one's scale as good as any.
-                        const u64 weight = u64(half) * p.columns + column + (has_second ? second : 0);
-                        return Product::scaled(p.operands, sums.of[i][tile_of_columns][e + second], row, weight);
-                    };
-                    if (GATED) {
-                        const u32 other = (j + 1) % Shape::COLUMN_TILES;
-                        const float first = gelu_tanh(result(j, 0, 0)) * result(other, 1, 0);
-                        const float second = gelu_tanh(result(j, 0, 1)) * result(other, 1, 1);
-                        write_pair(static_cast<bf16*>(p.output) + at, first, second, has_second, p.paired != 0);
-                    } else {
-                        write_pair(static_cast<float*>(p.output) + at, result(j, 0, 0), result(j, 0, 1), has_second, p.paired != 0);
-                    }
+            for (u32 j = 0; j < Product::template LANE_RUNS<GATED>; j++) {
+                const u32 column = first_column + Product::template column<GATED>(j);
+                if (column >= p.columns) continue;
+                const auto results =
+                    finished<Product, GATED>(p.operands, Product::template results<GATED>(sums, i, j), row, 0, column, p.columns);
+                const u64 at = u64(row) * p.columns + column;
+                if constexpr (GATED) {
+                    write_run(static_cast<bf16*>(p.output) + at, results.own, p.columns - column, p.paired != 0);
+                } else {
+                    write_run(static_cast<float*>(p.output) + at, results.own, p.columns - column, p.paired != 0);
                 }
             }
         }

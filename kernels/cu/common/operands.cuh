@@ -15,7 +15,7 @@ struct product_operands {
     u32 groups_aligned;  // whether rows of group scales begin at multiples of 4 bytes
 };
 
-// The index of a row that is not there.
+// The index of a row that is not there; those that are there are below 2^31.
 constexpr u64 NO_ROW = ~0ull;
 
 template <typename Number>

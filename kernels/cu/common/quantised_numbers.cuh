@@ -84,8 +84,12 @@ __device__ __forceinline__ void widen_e4m3(u32 (&pairs)[2], u32 word) {
     }
 }
 
-// A group's scale for `widen_e2m1`: a pair of it times 2^119, which is the greatest power of two that leaves 448 finite.
-__device__ __forceinline__ u32 group_scale_pair(e4m3 scale) { return (bits_of(to_float(scale) * 0x1p119f) >> 16) * 0x00010001u; }
+// The scales of two groups, from two e4m3, as a pair for `widen_e2m1`: times 2^119, which is the greatest power of two that leaves 448 finite.
+__device__ __forceinline__ u32 group_scale_pair(u32 two) {
+    u32 pairs[2];
+    widen_e4m3(pairs, two);
+    return multiply_pairs(pairs[0], 0x7B007B00u);
+}
 
 // What the numbers of `widen_e2m1` have to be multiplied by.
 constexpr float E2M1_UNIT = 128.0f;
@@ -188,8 +192,9 @@ struct E4m3Word {
 __device__ __forceinline__ E4m3Word tensor_word(u32 bits) {
     E4m3Word word;
 #if __CUDA_ARCH__ >= 890
-    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(word.pairs[0]) : "h"(u16(bits)));
-    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(word.pairs[1]) : "h"(u16(bits >> 16)));
+    asm("{ .reg .b16 lower, upper; mov.b32 {lower, upper}, %2; cvt.rn.f16x2.e4m3x2 %0, lower; cvt.rn.f16x2.e4m3x2 %1, upper; }"
+        : "=r"(word.pairs[0]), "=r"(word.pairs[1])
+        : "r"(bits));
 #else
     widen_e4m3(word.pairs, bits);
 #endif

@@ -8,6 +8,9 @@
 // In which order inputs are multiplied is no matter, if it is the same on both sides. So lane 4g + t takes of its rows of a stage the inputs
 // 32t to 32t + 31, which are whole chunks of 16 bytes on either side, and gives them to tensor cores one after the other as if they were
 // those of its place.
+//
+// Weights are the first operand of the tensor cores' products, and rows of the input the second: so a chunk of the input is used where it was
+// loaded, while what weights are widened to can be put anywhere; and a tile's rows go by eights.
 
 #pragma once
 
@@ -52,7 +55,10 @@ struct StagedRows {
     static constexpr u32 COPIES = ROWS / ROWS_AT_ONCE;
     static_assert(ROWS % ROWS_AT_ONCE == 0, "threads share the copies evenly");
 
-    const u8* rows[COPIES];
+    // Indices, as pointers would take twice the registers.
+    const u8* matrix;
+    u32 matrix_row_bytes;
+    u32 rows[COPIES];
 
     static __device__ __forceinline__ u32 copied_row(u32 copy) { return threadIdx.x / ROW_CHUNKS + copy * ROWS_AT_ONCE; }
     static __device__ __forceinline__ u32 row_bytes(u32 numbers) { return u32(u64(numbers) * Storage<Number>::BITS / 8); }
@@ -66,12 +72,11 @@ struct StagedRows {
 
     // `row(i)` is the index in the matrix of the tile's row i.
     template <typename Row>
-    __device__ __forceinline__ void find(const void* matrix, u32 inputs, Row row) {
+    __device__ __forceinline__ void find(const void* whole, u32 inputs, Row row) {
+        matrix = static_cast<const u8*>(whole);
+        matrix_row_bytes = row_bytes(inputs);
 #pragma unroll
-        for (u32 i = 0; i < COPIES; i++) {
-            const u64 index = row(copied_row(i));
-            rows[i] = index == NO_ROW ? nullptr : static_cast<const u8*>(matrix) + index * row_bytes(inputs);
-        }
+        for (u32 i = 0; i < COPIES; i++) rows[i] = u32(row(copied_row(i)));
     }
 
     // Begins to fill the side with the inputs from `first` on; those from `end` on become zero. Rows that are not there stay as they are.
@@ -82,10 +87,11 @@ struct StagedRows {
         const u32 at = row_bytes(first) + chunk * CHUNK_BYTES, behind = row_bytes(end);
 #pragma unroll
         for (u32 i = 0; i < COPIES; i++) {
-            if (rows[i] == nullptr) continue;
+            if (rows[i] == u32(NO_ROW)) continue;
             u8* target = side + place(copied_row(i), chunk);
+            const u8* row = matrix + u64(rows[i]) * matrix_row_bytes;
             if (aligned) {
-                const u8* source = rows[i] + (at < behind ? at : 0);
+                const u8* source = row + (at < behind ? at : 0);
                 const u32 valid_bytes = at < behind ? CHUNK_BYTES : 0;
                 if (IS_STREAMED) {
                     async_copy_16_ahead(target, source, valid_bytes);
@@ -95,7 +101,7 @@ struct StagedRows {
             } else {
                 for (u32 byte = 0; byte < CHUNK_BYTES; byte += sizeof(Unit)) {
                     *reinterpret_cast<Unit*>(target + byte) =
-                        at + byte < behind ? *reinterpret_cast<const Unit*>(rows[i] + at + byte) : Unit(0);
+                        at + byte < behind ? *reinterpret_cast<const Unit*>(row + at + byte) : Unit(0);
                 }
             }
         }
@@ -132,9 +138,9 @@ struct StagedGroups {
         }
     }
 
-    // The scale of this lane's group i of its two.
-    static __device__ __forceinline__ e4m3 load(const u8* side, u32 row, u32 i) {
-        return {side[row * STAGE_GROUPS + lane_index() % 4 * 2 + i]};
+    // The scales of this lane's two groups.
+    static __device__ __forceinline__ u32 load(const u8* side, u32 row) {
+        return *reinterpret_cast<const u16*>(side + row * STAGE_GROUPS + lane_index() % 4 * 2);
     }
 };
 
@@ -149,85 +155,113 @@ struct QuantisedProduct {
     using Groups = StagedGroups<TENSOR_COLUMNS>;
     static constexpr u32 STAGE_BYTES = Input::BYTES + Weight::BYTES + (HAS_GROUPS ? Groups::BYTES : 0);
 
-    // Where a lane's rows begin: it has row g of every eight.
-    static __device__ __forceinline__ u32 lane_row() {
-        return warp_index() % Shape::WARPS_ALONG_ROWS * Shape::WARP_ROWS + lane_index() / 4;
+    // Tiles of the warp's share: eight rows by sixteen columns.
+    static constexpr u32 ROW_TILES = Shape::WARP_ROWS / 8;
+    static constexpr u32 COLUMN_TILES = Shape::WARP_COLUMNS / 16;
+    static constexpr u32 LANE_ROWS = ROW_TILES * 2;
+    template <bool GATED>
+    static constexpr u32 LANE_RUNS = COLUMN_TILES * (GATED ? 1 : 2);
+    static constexpr u32 RUN = 1;
+
+    // Of tile of columns j and tile of rows i what `mma` gives: of column g and then of g + 8 the rows 2t and 2t + 1.
+    struct Sums {
+        float of[COLUMN_TILES][ROW_TILES][4];
+    };
+
+    static __device__ __forceinline__ u32 warp_row() { return warp_index() % Shape::WARPS_ALONG_ROWS * Shape::WARP_ROWS; }
+    static __device__ __forceinline__ u32 warp_column() { return warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS; }
+
+    static __device__ __forceinline__ u32 row(u32 i) { return warp_row() + i / 2 * 8 + lane_index() % 4 * 2 + i % 2; }
+    template <bool GATED>
+    static __device__ __forceinline__ u32 column(u32 j) {
+        return (GATED ? warp_column() / 2 : warp_column()) + j * 8 + lane_index() / 4;
     }
-    static __device__ __forceinline__ u32 lane_column() {
-        return warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS + lane_index() / 4;
+    template <bool GATED>
+    static __device__ __forceinline__ Results<RUN> results(const Sums& sums, u32 i, u32 j) {
+        const auto& both = sums.of[GATED ? j : j / 2][i / 2];
+        return {{both[(GATED ? 0 : j % 2 * 2) + i % 2]}, {both[2 + i % 2]}};
     }
 
-    // Whether the warp has rows in a tile of 16: the same for all its lanes.
-    static __device__ __forceinline__ bool has_rows(u32 row_tile, u32 rows) {
-        return warp_index() % Shape::WARPS_ALONG_ROWS * Shape::WARP_ROWS + row_tile * 16 < rows;
-    }
-
-    static __device__ __forceinline__ void add_e4m3(TensorSums<Shape>& sums, const u8* stage, u32 rows) {
+    static __device__ __forceinline__ void add_e4m3(Sums& sums, const u8* stage, u32 rows) {
         const u8* weights = stage + Input::BYTES;
+        const u32 lane = lane_index() / 4;
 #pragma unroll
         for (u32 chunk = 0; chunk < Input::LANE_CHUNKS; chunk++) {
-            E4m3Word b[Shape::COLUMN_TILES][4];
+            E4m3Word a[COLUMN_TILES][2][4];
 #pragma unroll
-            for (u32 j = 0; j < Shape::COLUMN_TILES; j++) {
-                const uint4 words = Weight::load(weights, lane_column() + j * 8, chunk);
-                b[j][0] = tensor_word(words.x), b[j][1] = tensor_word(words.y);
-                b[j][2] = tensor_word(words.z), b[j][3] = tensor_word(words.w);
+            for (u32 j = 0; j < COLUMN_TILES; j++) {
+                const uint4 upper = Weight::load(weights, warp_column() + j * 16 + lane, chunk);
+                const uint4 lower = Weight::load(weights, warp_column() + j * 16 + 8 + lane, chunk);
+                a[j][0][0] = tensor_word(upper.x), a[j][0][1] = tensor_word(lower.x);
+                a[j][0][2] = tensor_word(upper.y), a[j][0][3] = tensor_word(lower.y);
+                a[j][1][0] = tensor_word(upper.z), a[j][1][1] = tensor_word(lower.z);
+                a[j][1][2] = tensor_word(upper.w), a[j][1][3] = tensor_word(lower.w);
             }
 #pragma unroll
-            for (u32 i = 0; i < Shape::ROW_TILES; i++) {
-                if (!has_rows(i, rows)) continue;
-                const uint4 upper = Input::load(stage, lane_row() + i * 16, chunk);
-                const uint4 lower = Input::load(stage, lane_row() + i * 16 + 8, chunk);
-                const E4m3Word a[2][4] = {
-                    {tensor_word(upper.x), tensor_word(lower.x), tensor_word(upper.y), tensor_word(lower.y)},
-                    {tensor_word(upper.z), tensor_word(lower.z), tensor_word(upper.w), tensor_word(lower.w)}};
+            for (u32 i = 0; i < ROW_TILES; i++) {
+                // The same for all lanes of the warp. Rows that are not there cost nothing.
+                if (warp_row() + i * 8 >= rows) continue;
+                const uint4 words = Input::load(stage, warp_row() + i * 8 + lane, chunk);
+                const E4m3Word b[2][2] = {{tensor_word(words.x), tensor_word(words.y)}, {tensor_word(words.z), tensor_word(words.w)}};
 #pragma unroll
-                for (u32 j = 0; j < Shape::COLUMN_TILES; j++) {
-                    const E4m3Word halves[2][2] = {{b[j][0], b[j][1]}, {b[j][2], b[j][3]}};
-                    mma_m16n8k32_e4m3(sums.of[i][j], a[0], halves[0]);
-                    mma_m16n8k32_e4m3(sums.of[i][j], a[1], halves[1]);
+                for (u32 j = 0; j < COLUMN_TILES; j++) {
+                    mma_m16n8k32_e4m3(sums.of[j][i], a[j][0], b[0]);
+                    mma_m16n8k32_e4m3(sums.of[j][i], a[j][1], b[1]);
                 }
             }
         }
     }
 
-    static __device__ __forceinline__ void add_bf16(TensorSums<Shape>& sums, const u8* stage, u32 rows) {
-        const u8* weights = stage + Input::BYTES;
-        // Of the eight inputs in a chunk of bf16, weights are one word of 4 bits, or two of 8.
-        constexpr u32 WORDS = HAS_GROUPS ? 1 : 2;
-        constexpr u32 WEIGHT_CHUNK_PARTS = 4 / WORDS;
-        uint4 words[Shape::COLUMN_TILES];
-        u32 scales[Shape::COLUMN_TILES];
+    // A lane's weights of one column as pairs of bf16, eight inputs at a time.
+    struct Column {
+        uint4 words;
+        u32 scales;
+
+        __device__ __forceinline__ void widen(u32 (&pairs)[4], const u8* weights, u32 column, u32 chunk) {
+            if constexpr (HAS_GROUPS) {
+                if (chunk == 0) {
+                    words = Weight::load(weights, column, 0);
+                    scales = group_scale_pair(Groups::load(weights + Weight::BYTES, column));
+                }
+                const u32 four[4] = {words.x, words.y, words.z, words.w};
+                const u32 scale = chunk < 2 ? scales & 0xFFFFu : scales >> 16;
+                widen_e2m1(pairs, four[chunk], scale | scale << 16);
+            } else {
+                if (chunk % 2 == 0) words = Weight::load(weights, column, chunk / 2);
+                u32 first[2], second[2];
+                widen_e4m3(first, chunk % 2 == 0 ? words.x : words.z);
+                widen_e4m3(second, chunk % 2 == 0 ? words.y : words.w);
+                pairs[0] = first[0], pairs[1] = first[1], pairs[2] = second[0], pairs[3] = second[1];
+            }
+        }
+    };
+
+    static __device__ __forceinline__ void add_bf16(Sums& sums, const u8* stage, u32 rows) {
+        const u32 lane = lane_index() / 4;
+        Column columns[COLUMN_TILES][2];
 #pragma unroll
         for (u32 chunk = 0; chunk < Input::LANE_CHUNKS; chunk++) {
-            const u32 part = chunk % WEIGHT_CHUNK_PARTS;
-            u32 b[Shape::COLUMN_TILES][4];
+            u32 a[COLUMN_TILES][2][4];
 #pragma unroll
-            for (u32 j = 0; j < Shape::COLUMN_TILES; j++) {
-                const u32 column = lane_column() + j * 8;
-                if (part == 0) words[j] = Weight::load(weights, column, chunk / WEIGHT_CHUNK_PARTS);
-                const u32 four[4] = {words[j].x, words[j].y, words[j].z, words[j].w};
-                if constexpr (HAS_GROUPS) {
-                    if (chunk % 2 == 0) scales[j] = group_scale_pair(Groups::load(weights + Weight::BYTES, column, chunk / 2));
-                    widen_e2m1(b[j], four[part], scales[j]);
-                } else {
-                    u32 pairs[2][2];
-                    widen_e4m3(pairs[0], four[2 * part]);
-                    widen_e4m3(pairs[1], four[2 * part + 1]);
-                    b[j][0] = pairs[0][0], b[j][1] = pairs[0][1], b[j][2] = pairs[1][0], b[j][3] = pairs[1][1];
+            for (u32 j = 0; j < COLUMN_TILES; j++) {
+                u32 pairs[2][4];
+#pragma unroll
+                for (u32 half = 0; half < 2; half++) {
+                    columns[j][half].widen(pairs[half], stage + Input::BYTES, warp_column() + j * 16 + half * 8 + lane, chunk);
                 }
+#pragma unroll
+                for (u32 k = 0; k < 4; k++) a[j][k / 2][k % 2 * 2] = pairs[0][k], a[j][k / 2][k % 2 * 2 + 1] = pairs[1][k];
             }
 #pragma unroll
-            for (u32 i = 0; i < Shape::ROW_TILES; i++) {
-                if (!has_rows(i, rows)) continue;
-                const uint4 upper = Input::load(stage, lane_row() + i * 16, chunk);
-                const uint4 lower = Input::load(stage, lane_row() + i * 16 + 8, chunk);
-                const u32 a[2][4] = {{upper.x, lower.x, upper.y, lower.y}, {upper.z, lower.z, upper.w, lower.w}};
+            for (u32 i = 0; i < ROW_TILES; i++) {
+                // As above.
+                if (warp_row() + i * 8 >= rows) continue;
+                const uint4 words = Input::load(stage, warp_row() + i * 8 + lane, chunk);
+                const u32 b[2][2] = {{words.x, words.y}, {words.z, words.w}};
 #pragma unroll
-                for (u32 j = 0; j < Shape::COLUMN_TILES; j++) {
-                    const u32 halves[2][2] = {{b[j][0], b[j][1]}, {b[j][2], b[j][3]}};
-                    mma_m16n8k16_bf16(sums.of[i][j], a[0], halves[0]);
-                    mma_m16n8k16_bf16(sums.of[i][j], a[1], halves[1]);
+                for (u32 j = 0; j < COLUMN_TILES; j++) {
+                    mma_m16n8k16_bf16(sums.of[j][i], a[j][0], b[0]);
+                    mma_m16n8k16_bf16(sums.of[j][i], a[j][1], b[1]);
                 }
             }
         }
@@ -235,8 +269,8 @@ struct QuantisedProduct {
 
     // As `Bf16Product::multiply`. Scales of groups are applied to each weight, all others by `scaled`.
     template <typename InputRow, typename WeightRow>
-    static __device__ __forceinline__ TensorSums<Shape> multiply(const product_operands& o, u32 rows, u32 begin, u32 end,
-                                                                 InputRow input_row, WeightRow weight_row) {
+    static __device__ __forceinline__ Sums multiply(const product_operands& o, u32 rows, u32 begin, u32 end, InputRow input_row,
+                                                    WeightRow weight_row) {
         u8* stages = shared_memory();
         Input input;
         Weight weight;
@@ -255,7 +289,7 @@ struct QuantisedProduct {
             // A group of nothing keeps the count of groups the same for all.
             async_commit();
         };
-        TensorSums<Shape> sums = {};
+        Sums sums = {};
         const u32 tiles = begin < end ? divide_up(end - begin, QUANTISED_INPUTS) : 0;
         for (u32 tile = 0; tile < TENSOR_STAGES - 1; tile++) copy_stage(tile);
         for (u32 tile = 0; tile < tiles; tile++) {

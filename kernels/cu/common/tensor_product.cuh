@@ -52,25 +52,6 @@ __device__ __forceinline__ u32 tensor_column(u32 column_tile, u32 element) {
     return warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS + column_tile * 8 + lane_index() % 4 * 2 + element % 2;
 }
 
-// Writes the results of two columns that stand side by side, the second where there is one; `paired` where both begin at a multiple of
-// their size.
-__device__ __forceinline__ void write_pair(float* output, float first, float second, bool has_second, bool paired) {
-    if (paired) {
-        *reinterpret_cast<float2*>(output) = make_float2(first, second);
-    } else {
-        output[0] = first;
-        if (has_second) output[1] = second;
-    }
-}
-__device__ __forceinline__ void write_pair(bf16* output, float first, float second, bool has_second, bool paired) {
-    if (paired) {
-        *reinterpret_cast<u32*>(output) = to_bf16_pair(first, second);
-    } else {
-        output[0] = to_bf16(first);
-        if (has_second) output[1] = to_bf16(second);
-    }
-}
-
 // Multiplies over the inputs from `begin`, a multiple of 64, to `end`. `input_row(i)` and `weight_row(i)` give where the tile's rows
 // begin, or null where there is none; rows from `rows` on are none. With `aligned` all of them begin at multiples of 16 bytes and `end` is
 // a multiple of 8.
@@ -167,23 +148,89 @@ __device__ __forceinline__ TensorSums<Shape> tensor_product(u32 rows, u32 begin,
     return sums;
 }
 
+// Results of columns side by side, and where it is gated those that they are multiplied with.
+template <u32 RUN>
+struct Results {
+    float own[RUN];
+    float other[RUN];
+};
+
+// Writes them behind `output`; `count` of them are there, and `paired` says whether two begin at a multiple of their size.
+__device__ __forceinline__ void write_run(float* output, const float (&results)[2], u32 count, bool paired) {
+    if (paired) {
+        *reinterpret_cast<float2*>(output) = make_float2(results[0], results[1]);
+    } else {
+        output[0] = results[0];
+        if (count > 1) output[1] = results[1];
+    }
+}
+__device__ __forceinline__ void write_run(bf16* output, const float (&results)[2], u32 count, bool paired) {
+    if (paired) {
+        *reinterpret_cast<u32*>(output) = to_bf16_pair(results[0], results[1]);
+    } else {
+        output[0] = to_bf16(results[0]);
+        if (count > 1) output[1] = to_bf16(results[1]);
+    }
+}
+template <typename Output>
+__device__ __forceinline__ void write_run(Output* output, const float (&results)[1], u32, bool) {
+    output[0] = from_float<Output>(results[0]);
+}
+
 // How a tile of a result is made: here of bf16 by bf16. Other products have the same members.
 template <u32 ROWS>
 struct Bf16Product {
     using Shape = TensorShape<ROWS>;
+    using Sums = TensorSums<Shape>;
     // What products begin and end at multiples of, but for the last input.
     static constexpr u32 INPUTS = TENSOR_INPUTS;
+    // A thread's results are of so many rows, and of each of them so many runs of columns side by side.
+    static constexpr u32 LANE_ROWS = Shape::ROW_TILES * 2;
+    template <bool GATED>
+    static constexpr u32 LANE_RUNS = Shape::COLUMN_TILES / (GATED ? 2 : 1);
+    static constexpr u32 RUN = 2;
 
     // Multiplies over the inputs from `begin` to `end`. `input_row(i)` and `weight_row(i)` give which rows of the operands the tile's rows are, or
     // NO_ROW; rows from `rows` on are none.
     template <typename InputRow, typename WeightRow>
-    static __device__ __forceinline__ TensorSums<Shape> multiply(const product_operands& o, u32 rows, u32 begin, u32 end,
-                                                                 InputRow input_row, WeightRow weight_row) {
+    static __device__ __forceinline__ Sums multiply(const product_operands& o, u32 rows, u32 begin, u32 end, InputRow input_row,
+                                                    WeightRow weight_row) {
         auto input = [&](u32 row) { return row_of<bf16>(o.input, input_row(row), o.inputs); };
         auto weight = [&](u32 row) { return row_of<bf16>(o.weight, weight_row(row), o.inputs); };
         return tensor_product<Shape>(rows, begin, end, o.aligned != 0, input, weight);
     }
 
+    // The tile's row that the thread's row i is.
+    static __device__ __forceinline__ u32 row(u32 i) { return tensor_row<Shape>(i / 2, i % 2 * 2); }
+    // Where run j begins among the tile's columns, of which a gated tile has half as many.
+    template <bool GATED>
+    static __device__ __forceinline__ u32 column(u32 j) {
+        const u32 column = tensor_column<Shape>(GATED ? 2 * j : j, 0);
+        return GATED ? column / 16 * 8 + column % 8 : column;
+    }
+    template <bool GATED>
+    static __device__ __forceinline__ Results<RUN> results(const Sums& sums, u32 i, u32 j) {
+        const auto& own = sums.of[i / 2][GATED ? 2 * j : j];
+        const auto& other = sums.of[i / 2][GATED ? 2 * j + 1 : j];
+        const u32 first = i % 2 * 2;
+        return {{own[first], own[first + 1]}, {other[first], other[first + 1]}};
+    }
+
     // The result of a sum over all inputs of a row of the input and one of the weight.
     static __device__ __forceinline__ float scaled(const product_operands&, float sum, u64, u64) { return sum; }
 };
+
+// The results of a run that begins at `column` of `columns`, scaled, and where it is gated multiplied. The weight's rows begin at `first_weight`, and
+// those that belong to a gate's `columns` behind it.
+template <typename Product, bool GATED>
+__device__ __forceinline__ Results<Product::RUN> finished(const product_operands& o, Results<Product::RUN> results, u64 input_row,
+                                                          u64 first_weight, u32 column, u32 columns) {
+#pragma unroll
+    for (u32 i = 0; i < Product::RUN; i++) {
+        // A column that is not there has no scale: the first one's does as well.
+        const u64 weight = first_weight + (column + i < columns ? column + i : column);
+        results.own[i] = Product::scaled(o, results.own[i], input_row, weight);
+        if (GATED) results.own[i] = gelu_tanh(results.own[i]) * Product::scaled(o, results.other[i], input_row, weight + columns);
+    }
+    return results;
+}

@@ -212,6 +212,8 @@ impl Operands {
             "{} inputs are not {rows} rows of {inputs}",
             input.len
         );
+        let weight_rows = weights.len() / inputs;
+        require!(operation, rows.max(weight_rows) < 1 << 31, "{rows} x {weight_rows} x {inputs} is too large");
         require!(operation, weights.device().is(input.device), "not everything is on the same device");
         let (output_scales, group_scales) = weights.scales();
         let scales_of = |what: &str, scales: Option<Slice<'_, f32>>, rows: usize| {
@@ -234,7 +236,7 @@ impl Operands {
             weight: weights.address(),
             group_scales,
             input_scales: scales_of("the input", input.scales, rows)?,
-            output_scales: scales_of("weights", output_scales, weights.len() / inputs)?,
+            output_scales: scales_of("weights", output_scales, weight_rows)?,
             inputs: inputs as u32,
             aligned: u32::from(addresses.is_multiple_of(16) && inputs.is_multiple_of(weights.chunk_numbers())),
             groups_aligned: u32::from(group_scales.is_multiple_of(4) && inputs.is_multiple_of(4 * FP4_GROUP)),
@@ -444,7 +446,6 @@ fn multiply<I: Input>(
     require!(name, columns > 0 && inputs > 0, "a matrix of {outputs} x {inputs} has nothing to multiply");
     require!(name, output_len.is_multiple_of(columns), "{output_len} outputs are not rows of {columns}");
     let rows = output_len / columns;
-    require!(name, rows.max(outputs) < 1 << 31, "{rows} x {outputs} x {inputs} is too large");
     let input_rows = input.rows();
     let operands = Operands::new(name, &input_rows, rows, &weights, inputs)?;
     let devices = [input_rows.device, scratch.arrivals.as_slice().device()];
