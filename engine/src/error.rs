@@ -39,6 +39,9 @@ pub enum Error {
     /// The request contradicts itself or the model's limits.
     #[error("{0}")]
     Request(String),
+    /// The engine runs elsewhere, and is not there any more.
+    #[error("the engine, which another process ran, has ended")]
+    Ended,
     /// [`crate::Cancel`] was set.
     #[error("cancelled")]
     Cancelled,

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Cancel, Error};
 
@@ -28,6 +28,11 @@ pub trait Infiller: Send + Sync {
     /// Which model runs where.
     fn describe(&self) -> &Description;
 
+    /// Whether every further request will fail, so that another engine has to be opened.
+    fn is_lost(&self) -> bool {
+        false
+    }
+
     /// How many tokens a text by itself is for the model, if there is one.
     fn token_count(&self, _text: &str) -> Option<usize> {
         None
@@ -35,7 +40,7 @@ pub trait Infiller: Send + Sync {
 }
 
 /// A text with holes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InfillRequest {
     /// The whole document, with any line ends.
     pub text: String,
@@ -50,7 +55,7 @@ pub struct InfillRequest {
 }
 
 /// A range of the text to be replaced by something unknown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hole {
     /// Byte offsets into the request's text, on character boundaries; empty for an insertion.
     pub byte_range: Range<usize>,
@@ -76,7 +81,7 @@ impl Hole {
 }
 
 /// How far a fill may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Extent {
     /// No newline.
     Line,
@@ -85,7 +90,7 @@ pub enum Extent {
 }
 
 /// What a text is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Language {
     /// Anything that is none of the others.
@@ -99,7 +104,7 @@ pub enum Language {
 }
 
 /// The engine's answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Infill {
     /// Different from each other, best first, at least one; all of them take the same choices, so that there is one
     /// where no hole is free.
@@ -113,7 +118,7 @@ pub struct Infill {
 }
 
 /// One way of filling all holes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// One text a hole, in the request's order: one of the hole's choices as it was given, else text with the
     /// document's own line ends.
@@ -133,7 +138,7 @@ pub struct Candidate {
 }
 
 /// Which of a hole's choices the engine took.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     /// Its index among the hole's choices.
     pub index: usize,
@@ -142,7 +147,7 @@ pub struct Choice {
 }
 
 /// How much of the prompts had to be encoded. Where there are several canvases, or several rounds, they are added up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptUse {
     /// Tokens in the prompt.
     pub tokens: usize,
@@ -153,7 +158,7 @@ pub struct PromptUse {
 }
 
 /// How a hole of unknown length finds it. Any of these can be combined; without any, all its rows are text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elastic {
     /// Holes start too long, and the model deletes what is left over; only for a checkpoint that has learned it.
     pub delete: bool,
@@ -164,7 +169,7 @@ pub struct Elastic {
 }
 
 /// How free holes came to their lengths.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LengthUse {
     /// By which means.
     pub elastic: Elastic,
@@ -177,7 +182,7 @@ pub struct LengthUse {
 }
 
 /// Milliseconds by stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     /// Laying out, tokenising and encoding the prompt.
     pub prompt_ms: f64,
@@ -200,7 +205,7 @@ pub struct Step<'a> {
 }
 
 /// One token of a draft, or a choice, as text.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
     /// May be empty: a position that holds no text.
     pub text: String,
@@ -211,7 +216,7 @@ pub struct Piece {
 }
 
 /// Which model runs where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// A short name: `nano (embedded)`, or the folder's name.
     pub model: String,

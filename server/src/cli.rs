@@ -62,6 +62,9 @@ struct LspArguments {
     /// Print what an editor may set, as a JSON schema, and end
     #[arg(long)]
     schema: bool,
+    /// Load the model for this server alone, instead of sharing it with other editors' servers of the same user
+    #[arg(long)]
+    no_share: bool,
     #[command(flatten)]
     engine: EngineOptions,
 }
@@ -88,9 +91,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         // An editor shows what its server says better than what the server's process said before it ended, so
         // whether the model is any good is for the server to find out.
-        Command::Lsp(LspArguments { stdio: _, schema: false, engine }) => {
-            lsp::run(LspOptions { model: engine.source(), device: engine.device, threads: engine.threads() })
-        }
+        Command::Lsp(LspArguments { stdio: _, schema: false, no_share, engine }) => lsp::run(LspOptions {
+            model: engine.source(),
+            device: engine.device,
+            threads: engine.threads(),
+            shares: !no_share,
+        }),
         Command::Fill(arguments) => fill::run(&arguments),
         Command::Format(arguments) => format::run(&arguments, &mut io::stdout()),
         Command::Forward(arguments) => forward::run(&arguments),

@@ -15,4 +15,6 @@ pub mod markdown;
 pub mod postprocess;
 pub mod renoise;
 pub mod settings;
+#[cfg(unix)]
+mod share;
 pub mod syntax;

@@ -69,6 +69,8 @@ pub struct LspOptions {
     pub device: Device,
     /// Threads to compute with; all cores where it is `None`.
     pub threads: Option<usize>,
+    /// Whether the engine of a model in a folder is shared with the user's other servers that want the same.
+    pub shares: bool,
 }
 
 /// Messages under way in the framework at once. Past this number even an edit would wait; no more requests than the

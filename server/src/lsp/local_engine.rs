@@ -22,7 +22,21 @@ impl LocalEngines {
 
 impl LoadEngine for LocalEngines {
     fn load(&self, settings: &Settings, progress: &mut dyn FnMut(LoadProgress)) -> Result<Box<dyn Infiller>, Error> {
-        Ok(Box::new(LocalInfiller::open_with(&self.options(settings)?, progress)?))
+        let options = self.options(settings)?;
+        let mut load = || {
+            let engine = LocalInfiller::open_with(&options, progress)?;
+            Ok(Box::new(engine) as Box<dyn Infiller>)
+        };
+        match &options.model {
+            // The embedded model is too small to be worth a word with another process.
+            #[cfg(unix)]
+            ModelSource::Folder(folder) if self.0.shares => {
+                let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+                let model = ModelSource::Folder(folder);
+                crate::share::open(&format!("{:?}", LocalOptions { model, ..options.clone() }), load)
+            }
+            _ => load(),
+        }
     }
 
     /// The embedded model, while another one is read from the disk.
@@ -51,7 +65,12 @@ mod tests {
 
     #[test]
     fn settings_come_before_the_command_line() {
-        let given = LspOptions { model: ModelSource::Folder("given".into()), device: Device::Cpu, threads: Some(3) };
+        let given = LspOptions {
+            model: ModelSource::Folder("given".into()),
+            device: Device::Cpu,
+            threads: Some(3),
+            shares: true,
+        };
         let engines = LocalEngines(given);
         let options = engines.options(&Settings::default()).expect("options");
         assert_eq!(options.model, ModelSource::Folder("given".into()));

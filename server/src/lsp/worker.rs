@@ -5,7 +5,7 @@
 //!   out of a channel.
 //! - The queue is bounded; where it is full, the job that waits longest is dropped, and with it its answer's channel.
 //! - A panic inside the engine fails the one request, or the loading, and nothing else. An engine that panics time
-//!   after time is loaded again.
+//!   after time is loaded again, and so is one that is lost with the process that ran it.
 //! - Loading has a thread of its own, so that an engine serves while the next one is on its way.
 
 use std::collections::VecDeque;
@@ -135,6 +135,9 @@ fn work_off(jobs: &Queue, engines: &Arc<Engines>) {
         if panics == PANICS_BEFORE_RELOADING {
             panics = 0;
             tracing::error!("the engine failed {PANICS_BEFORE_RELOADING} times in a row, and is loaded again");
+            drop(engine);
+            engines.reload();
+        } else if engine.is_lost() {
             drop(engine);
             engines.reload();
         }
