@@ -16,6 +16,7 @@ class Editor:
         self.result: types.InitializeResult | None = None
         self.registered: list[types.Registration] = []
         self.health: asyncio.Queue[str] = asyncio.Queue()
+        self.device: str | None = None
 
     async def initialize(self, capabilities: types.ClientCapabilities) -> types.ServerCapabilities:
         params = types.InitializeParams(capabilities=capabilities)
@@ -23,7 +24,7 @@ class Editor:
         return self.result.capabilities
 
     async def ready(self) -> None:
-        """Waits until the embedded model is there."""
+        """Waits until the model is there."""
         while await self.health.get() != "ok":
             pass
 
@@ -62,24 +63,38 @@ def vscode(*encodings: str) -> types.ClientCapabilities:
     return capabilities
 
 
-@pytest_asyncio.fixture
-async def editor():
-    """An editor whose server has been started and told nothing yet; the test may end it or leave it to us."""
+async def start(*arguments: str, **environment: str) -> Editor:
+    """An editor whose server has been started and told nothing yet."""
     client = make_test_lsp_client()
     editor = Editor(client)
 
     @client.feature("lacuna/status")
     def status(params):
+        editor.device = params.device
         editor.health.put_nowait(params.health)
 
     @client.feature(types.CLIENT_REGISTER_CAPABILITY)
     def register(params: types.RegistrationParams):
         editor.registered.extend(params.registrations)
 
-    await client.start_io(os.environ["LACUNA_BINARY"], "lsp", "--device", "cpu", "--threads", "1")
-    yield editor
+    command = [os.environ["LACUNA_BINARY"], "lsp", "--device", "cpu", "--threads", "1", *arguments]
+    await client.start_io(*command, env={**os.environ, **environment})
+    return editor
+
+
+async def end(editor: Editor) -> None:
+    """Says goodbye, unless somebody has ended the server before."""
+    client = editor.client
     if client._server.returncode is None:
         await client.shutdown_session()
         assert client._server.returncode == 0
     assert client.error is None
     await client.stop()
+
+
+@pytest_asyncio.fixture
+async def editor():
+    """An editor of its own for a test, which may end it or leave it to us."""
+    editor = await start()
+    yield editor
+    await end(editor)

@@ -58,7 +58,10 @@ pub(crate) fn on_backend<W: OnBackend>(
         Some(card) => card::on_card(&card, checkpoint, placement, work),
         None => {
             let backend = CpuBackend::new(checkpoint, placement.threads)?;
-            let device = format!("cpu, {} threads", backend.threads());
+            let device = match backend.threads() {
+                1 => "cpu, 1 thread".to_owned(),
+                threads => format!("cpu, {threads} threads"),
+            };
             work.run(backend, device)
         }
     }

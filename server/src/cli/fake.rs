@@ -14,7 +14,7 @@ impl Fake {
     pub(super) fn with_fills(fills: &[&'static str]) -> Self {
         let description = Description {
             model: "fake".to_owned(),
-            device: "cpu, 1 threads".to_owned(),
+            device: "cpu, 1 thread".to_owned(),
             parameters: 7,
             context_tokens: 1024,
         };

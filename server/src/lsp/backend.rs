@@ -204,12 +204,14 @@ async fn announce_model(
     stages: watch::Receiver<String>,
 ) {
     let mut progress = None;
+    let mut loadings = 0;
     loop {
         let state = states.borrow_and_update().clone();
         if state.loading == Loading::UnderWay {
             let title = "Lacuna: loading the model".to_owned();
             progress.get_or_insert_with(|| {
-                Progress::begin(client.clone(), facts, "lacuna-model".to_owned(), title, stages.clone())
+                loadings += 1;
+                Progress::begin(client.clone(), facts, format!("lacuna-model-{loadings}"), title, stages.clone())
             });
         } else {
             progress = None;

@@ -242,6 +242,10 @@ async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<Inline
         () = ticket.superseded() => return Ok(None),
         received = answer => received,
     };
+    if let Ok(Ok(Err(lacuna_engine::Error::Ended))) = &received {
+        // Another engine is on its way, and nobody who types has to know.
+        return Ok(None);
+    }
     let Some(Filled { fills, silence }) = outcome(received)? else {
         return Ok(None);
     };
