@@ -1,5 +1,6 @@
 // RMS norms of rows: x * (mean(x^2) + eps)^-0.5 * weight (Zhang and Sennrich, Root Mean Square Layer Normalization, 2019), alone and
-// with the sums around them. A block takes a row; outputs are f32, or bf16 where a product on tensor cores reads them.
+// with the sums around them. A block takes a row; outputs are f32, or bf16 or e4m3 where a
+// product on tensor cores reads them.
 
 #include "common/rows.cuh"
 
@@ -7,6 +8,7 @@ struct rms_norm_parameters {
     const float* input;   // [rows, width]
     const float* weight;  // [width], or null
     void* output;         // [rows, width]
+    float* scales;        // [rows] where the output is e4m3, or null
     u32 width;
     float eps;
 };
@@ -14,13 +16,17 @@ struct rms_norm_parameters {
 template <typename Output>
 __device__ __forceinline__ void rms_norm(const rms_norm_parameters& p) {
     auto* scratch = reinterpret_cast<float*>(shared_memory());
-    const float* input = p.input + u64(blockIdx.x) * p.width;
-    Output* output = static_cast<Output*>(p.output) + u64(blockIdx.x) * p.width;
+    const u64 first = u64(blockIdx.x) * p.width;
+    const float* input = p.input + first;
     float squares = 0.0f;
     for (u32 i = threadIdx.x; i < p.width; i += blockDim.x) squares = fused(input[i], input[i], squares);
     const float scale = inverse_root_mean_square(squares, p.width, p.eps, scratch);
-    for (u32 i = threadIdx.x; i < p.width; i += blockDim.x) {
-        output[i] = from_float<Output>(input[i] * scale * weight_at(p.weight, i));
+    auto value = [&](u32 i) { return input[i] * scale * weight_at(p.weight, i); };
+    if (p.scales != nullptr) {
+        write_e4m3_row(static_cast<u8*>(p.output) + first, p.scales + blockIdx.x, p.width, scratch, value);
+    } else {
+        Output* output = static_cast<Output*>(p.output) + first;
+        for (u32 i = threadIdx.x; i < p.width; i += blockDim.x) output[i] = from_float<Output>(value(i));
     }
 }
 

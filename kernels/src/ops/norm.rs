@@ -4,7 +4,8 @@ use crate::Error;
 use crate::kernel::kernel;
 use crate::memory::{Slice, SliceMut};
 
-use super::rows::{NormOutput, Normed, NormedOutputs, Rows};
+use super::quantised::Fp8RowsMut;
+use super::rows::{NormOutput, Normed, NormedOutputs, NormedRows, Rows};
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -12,6 +13,7 @@ struct RmsNormParameters {
     input: u64,
     weight: u64,
     output: u64,
+    scales: u64,
     width: u32,
     eps: f32,
 }
@@ -21,18 +23,26 @@ kernel!(static RMS_NORM_BF16: "norm", rms_norm_bf16(RmsNormParameters));
 
 /// `output = input * (mean(input^2) + eps)^-0.5 * weight` by row, without the weight where there is none. `input` and `output` are
 /// `[rows, width]`, `weight` `[width]`. A head's norm is that of rows as long as a head.
-pub fn rms_norm<T: NormOutput>(
+pub fn rms_norm<'a, T: NormOutput>(
     input: Slice<'_, f32>,
     weight: Option<Slice<'_, f32>>,
     width: usize,
     eps: f32,
-    output: SliceMut<'_, T>,
+    output: impl Into<NormedRows<'a, T>>,
 ) -> Result<(), Error> {
-    let rows = Rows::of("rms_norm", &output, width)?;
+    let (rows, output, scales) = match output.into() {
+        NormedRows::Plain(output) => (Rows::of("rms_norm", &output, width)?, output.address(), 0),
+        NormedRows::Fp8(Fp8RowsMut { numbers, scales }) => {
+            let rows = Rows::of("rms_norm", &numbers, width)?;
+            let scales = rows.input("the list of scales", scales.as_slice(), rows.count)?;
+            (rows, numbers.address(), scales)
+        }
+    };
     let parameters = RmsNormParameters {
-        input: rows.input("the input", input, output.len())?,
+        input: rows.input("the input", input, rows.count * width)?,
         weight: weight.map(|weight| rows.weight("the weight", weight)).transpose()?.unwrap_or(0),
-        output: output.address(),
+        output,
+        scales,
         width: width as u32,
         eps,
     };

@@ -123,6 +123,17 @@ fn norms_are_quantised_as_they_are_written() {
             Ok((normed.as_slice().read()?, numbers.as_slice().read()?, scales.as_slice().read()?))
         });
         assert!((numbers, scales) == quantise_rows(&normed, width), "{rows} x {width}");
+        let (normed, numbers, scales) = on_devices(|device| {
+            let (stream, weight) = (device.upload(&stream)?, device.upload(&weight)?);
+            let weight = Some(weight.as_slice());
+            let mut normed = device.allocate::<f32>(rows * width)?;
+            rms_norm(stream.as_slice(), weight, width, 1e-6, normed.as_mut())?;
+            let (mut numbers, mut scales) = (device.allocate::<u8>(rows * width)?, device.allocate::<f32>(rows)?);
+            let quantised = Fp8RowsMut { numbers: numbers.as_mut(), scales: scales.as_mut() };
+            rms_norm::<f32>(stream.as_slice(), weight, width, 1e-6, quantised)?;
+            Ok((normed.as_slice().read()?, numbers.as_slice().read()?, scales.as_slice().read()?))
+        });
+        assert!((numbers, scales) == quantise_rows(&normed, width), "{rows} x {width} alone");
     }
 }
 
