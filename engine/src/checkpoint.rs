@@ -141,6 +141,34 @@ impl Checkpoint {
         }
     }
 
+    /// How the matrix of a linear layer is quantised, if it is. `module` is its name in the decoder, without `.weight`.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn scheme(&self, module: &str) -> Option<quantised::Scheme> {
+        self.linears.scheme(module)
+    }
+
+    /// Whether what a tensor of all experts would hold stands expert by expert.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn has_split(&self, fused: &str) -> bool {
+        linears::split_experts(&self.tensors, fused).is_some()
+    }
+
+    /// The matrices that are stored in a plain format.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn plain_matrices(&self) -> Vec<String> {
+        let is_plain = |name: &String| self.stored_dtype(name).is_some();
+        let matrices = expected_tensors(&self.config).into_iter().filter(|(_, shape)| shape.len() > 1);
+        let single = matrices.flat_map(|(name, _)| match linears::split_experts(&self.tensors, &name) {
+            None => vec![name],
+            Some((prefix, parts)) => {
+                let of_expert =
+                    |expert| parts.iter().map(move |part| format!("{prefix}{expert}.{}.weight", part.name()));
+                (0..self.config.experts).flat_map(of_expert).collect()
+            }
+        });
+        single.filter(is_plain).collect()
+    }
+
     /// What to say where matrices that one product takes together are stored in different ways.
     pub(crate) fn mixed(&self, modules: &str) -> Error {
         let reason = format!("`{modules}` are quantised in different ways, though they are multiplied as one matrix");

@@ -1,6 +1,6 @@
 //! A card: the same operations as the processor's, on the kernels of `lacuna-kernels`.
 //!
-//! Weights lie on the device once, in the dtype that they are multiplied in. Everything is queued in order on one stream; the host waits
+//! Weights lie on the device once, in the format that they are multiplied in. Everything is queued in order on one stream; the host waits
 //! only where it reads a result.
 
 mod attention;
@@ -8,6 +8,7 @@ mod cache;
 mod costs;
 mod feed_forward;
 mod head;
+mod matrices;
 mod rates;
 mod source;
 mod step;
@@ -18,11 +19,13 @@ mod weights;
 mod workspace;
 
 use lacuna_kernels::ops::attention::AttentionElement;
-use lacuna_kernels::ops::experts::ExpertOperand;
+use lacuna_kernels::ops::experts::{ExpertOperand, experts_gated};
 use lacuna_kernels::ops::head::VocabularyElement;
-use lacuna_kernels::ops::linear::{Operand, Weights as WeightSlice};
+use lacuna_kernels::ops::linear::{LinearScratch, Matrix, Operand, Weights as WeightSlice, gated_linear};
+use lacuna_kernels::ops::quantised::Fp8Rows;
+use lacuna_kernels::ops::router::Routing;
 use lacuna_kernels::ops::rows::NormOutput;
-use lacuna_kernels::{Device, Element, Slice, bf16};
+use lacuna_kernels::{Device, Element, Error as KernelError, Slice, SliceMut, bf16};
 
 use crate::Error;
 use crate::backend::{
@@ -44,11 +47,51 @@ const ENCODE_ROWS: usize = 2048;
 pub(crate) trait Activation:
     NormOutput + Operand + ExpertOperand + AttentionElement + VocabularyElement + Element
 {
+    /// Whether there are products with quantised weights.
+    const TAKES_QUANTISED: bool;
     fn weights(slice: Slice<'_, Self>) -> WeightSlice<'_>;
     fn from_f32(number: f32) -> Self;
+    /// The gated product of rows in e4m3.
+    fn gated_linear(
+        input: Fp8Rows<'_>,
+        matrix: &Matrix<'_>,
+        scratch: &mut LinearScratch,
+        output: SliceMut<'_, Self>,
+    ) -> Result<(), KernelError>;
+    /// The experts' gated products of rows in e4m3.
+    fn experts_gated(
+        input: Fp8Rows<'_>,
+        routing: &Routing,
+        weights: WeightSlice<'_>,
+        width: usize,
+        output: SliceMut<'_, Self>,
+    ) -> Result<(), KernelError>;
+}
+
+/// Models with quantised weights are refused where they would be multiplied in f32.
+fn no_product(operation: &'static str) -> Result<(), KernelError> {
+    Err(KernelError::Shape { operation, reason: "what is multiplied in fp8 is written in bf16".to_owned() })
 }
 
 impl Activation for f32 {
+    const TAKES_QUANTISED: bool = false;
+    fn gated_linear(
+        _input: Fp8Rows<'_>,
+        _matrix: &Matrix<'_>,
+        _scratch: &mut LinearScratch,
+        _output: SliceMut<'_, f32>,
+    ) -> Result<(), KernelError> {
+        no_product("gated_linear")
+    }
+    fn experts_gated(
+        _input: Fp8Rows<'_>,
+        _routing: &Routing,
+        _weights: WeightSlice<'_>,
+        _width: usize,
+        _output: SliceMut<'_, f32>,
+    ) -> Result<(), KernelError> {
+        no_product("experts_gated")
+    }
     fn weights(slice: Slice<'_, f32>) -> WeightSlice<'_> {
         WeightSlice::F32(slice)
     }
@@ -58,6 +101,24 @@ impl Activation for f32 {
 }
 
 impl Activation for bf16 {
+    const TAKES_QUANTISED: bool = true;
+    fn gated_linear(
+        input: Fp8Rows<'_>,
+        matrix: &Matrix<'_>,
+        scratch: &mut LinearScratch,
+        output: SliceMut<'_, bf16>,
+    ) -> Result<(), KernelError> {
+        gated_linear(input, matrix, scratch, output)
+    }
+    fn experts_gated(
+        input: Fp8Rows<'_>,
+        routing: &Routing,
+        weights: WeightSlice<'_>,
+        width: usize,
+        output: SliceMut<'_, bf16>,
+    ) -> Result<(), KernelError> {
+        experts_gated(input, routing, weights, width, output)
+    }
     fn weights(slice: Slice<'_, bf16>) -> WeightSlice<'_> {
         WeightSlice::Bf16(slice)
     }

@@ -109,7 +109,7 @@ pub(super) fn expert_shape(config: &ModelConfig, part: ExpertPart) -> [usize; 2]
 }
 
 /// Whether what a fused tensor would hold stands expert by expert: what the experts' names begin with, and the parts.
-fn split_experts<'a>(store: &TensorStore, fused: &'a str) -> Option<(&'a str, &'static [ExpertPart])> {
+pub(super) fn split_experts<'a>(store: &TensorStore, fused: &'a str) -> Option<(&'a str, &'static [ExpertPart])> {
     const GATE_UP: &[ExpertPart] = &[ExpertPart::Gate, ExpertPart::Up];
     const DOWN: &[ExpertPart] = &[ExpertPart::Down];
     let (prefix, parts) = [("gate_up_proj", GATE_UP), ("down_proj", DOWN)].into_iter().find_map(|(name, parts)| {

@@ -1,7 +1,6 @@
 //! Attention of new prompt tokens (causal) and of canvases (both directions) over a prompt's cached keys and values.
 
 use lacuna_kernels::ops::attention::{AttentionInput, attend};
-use lacuna_kernels::ops::linear::linear;
 use lacuna_kernels::ops::norm::{add_normed, rms_norm};
 use lacuna_kernels::ops::rope::{OwnKeys, place_heads};
 use lacuna_kernels::ops::rows::NormedOutput;
@@ -30,7 +29,7 @@ pub(super) fn attend_prompt<T: Activation>(
         let queries = attention.queries.slice_mut(0..*rows * layer.shape.query_width());
         place_heads(
             &placed,
-            attention.qkv.slice(0..*rows * layer.qkv.outputs()),
+            attention.qkv.slice(0..*rows * layer.qkv.outputs),
             layer.head_weights(weights.eps),
             (!keys_only).then_some(queries),
             None,
@@ -38,7 +37,7 @@ pub(super) fn attend_prompt<T: Activation>(
         if !keys_only {
             let queries = attention.queries.slice(0..*rows * layer.shape.query_width());
             let input = AttentionInput { queries, own: None };
-            let attended = attention.attended.slice_mut(0..queries.len());
+            let attended = attention.attended.plain_mut(queries.len());
             attend(&placed, input, layer.window, attention.scratch.as_mut(), attended)?;
         }
     }
@@ -66,7 +65,7 @@ pub(super) fn attend_canvas<T: Activation>(
     let (query_numbers, kv_numbers) = (*rows * layer.shape.query_width(), *rows * layer.kv_width());
     place_heads(
         &placed,
-        attention.qkv.slice(0..*rows * layer.qkv.outputs()),
+        attention.qkv.slice(0..*rows * layer.qkv.outputs),
         layer.head_weights(weights.eps),
         Some(attention.queries.slice_mut(0..query_numbers)),
         Some(OwnKeys {
@@ -78,7 +77,7 @@ pub(super) fn attend_canvas<T: Activation>(
         queries: attention.queries.slice(0..query_numbers),
         own: Some((attention.keys.slice(0..kv_numbers), attention.values.slice(0..kv_numbers))),
     };
-    let attended = attention.attended.slice_mut(0..query_numbers);
+    let attended = attention.attended.plain_mut(query_numbers);
     attend(&placed, input, layer.window, attention.scratch.as_mut(), attended)?;
     finish(weights, workspace, layer_index)
 }
@@ -140,10 +139,11 @@ fn project<T: Activation>(weights: &Weights<T>, workspace: &mut Workspace<T>, la
     let numbers = *rows * weights.hidden;
     if *ready != Ready::Attention(layer_index) {
         let norm = Some(layer.input_norm.as_slice());
-        rms_norm(stream.slice(0..numbers), norm, weights.hidden, weights.eps, normed.slice_mut(0..numbers))?;
+        let output = normed.target(&layer.qkv, *rows);
+        rms_norm(stream.slice(0..numbers), norm, weights.hidden, weights.eps, output)?;
     }
-    let qkv = attention.qkv.slice_mut(0..*rows * layer.qkv.outputs());
-    linear(normed.slice(0..numbers), &layer.qkv.view(), scratch, qkv)
+    let qkv = attention.qkv.slice_mut(0..*rows * layer.qkv.outputs);
+    normed.linear(*rows, &layer.qkv, scratch, qkv)
 }
 
 /// The output projection, its norm, the residual, and what the feed-forward networks read of it.
@@ -151,13 +151,13 @@ fn finish<T: Activation>(weights: &Weights<T>, workspace: &mut Workspace<T>, lay
     let layer = &weights.layers[layer_index];
     let Workspace { rows, ready, stream, normed, projected, linear: scratch, attention, .. } = workspace;
     let numbers = *rows * weights.hidden;
-    let attended = attention.attended.slice(0..*rows * layer.shape.query_width());
-    linear(attended, &layer.output.view(), scratch, projected.slice_mut(0..numbers))?;
+    attention.attended.round_for(&layer.output, *rows)?;
+    attention.attended.linear(*rows, &layer.output, scratch, projected.slice_mut(0..numbers))?;
     let [dense, router, sparse] = normed;
     let readers = [
-        (dense, &layer.pre_feed_forward_norm),
-        (router, &layer.router_scale),
-        (sparse, &layer.pre_feed_forward_norm_2),
+        (dense.target(&layer.gate_up, *rows), &layer.pre_feed_forward_norm),
+        (router.target(&layer.router, *rows), &layer.router_scale),
+        (sparse.target(&layer.expert_gate_up, *rows), &layer.pre_feed_forward_norm_2),
     ];
     add_normed(
         projected.slice(0..numbers),
@@ -165,9 +165,7 @@ fn finish<T: Activation>(weights: &Weights<T>, workspace: &mut Workspace<T>, lay
         weights.hidden,
         weights.eps,
         stream.slice_mut(0..numbers),
-        readers.map(|(output, weight)| {
-            Some(NormedOutput { weight: Some(weight.as_slice()), output: output.slice_mut(0..numbers).into() })
-        }),
+        readers.map(|(output, weight)| Some(NormedOutput { weight: Some(weight.as_slice()), output })),
     )?;
     *ready = Ready::FeedForward(layer_index);
     Ok(())

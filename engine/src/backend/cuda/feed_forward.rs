@@ -1,14 +1,12 @@
 //! The dense gated network and the mixture of experts of one layer.
 
 use lacuna_kernels::Error;
-use lacuna_kernels::ops::experts::{experts_down, experts_gated};
-use lacuna_kernels::ops::linear::{gated_linear, linear};
 use lacuna_kernels::ops::norm::{FeedForward, finish_layer, rms_norm};
 use lacuna_kernels::ops::rows::NormedOutput;
 
 use super::Activation;
 use super::weights::Weights;
-use super::workspace::{Ready, Workspace};
+use super::workspace::{ExpertRows, Ready, Workspace};
 use crate::backend::Stack;
 
 pub(super) fn feed_forward<T: Activation>(
@@ -25,44 +23,40 @@ pub(super) fn feed_forward<T: Activation>(
     let [dense, router, sparse] = normed;
     if *ready != Ready::FeedForward(layer_index) {
         let readers = [
-            (&mut *dense, &layer.pre_feed_forward_norm),
-            (&mut *router, &layer.router_scale),
-            (&mut *sparse, &layer.pre_feed_forward_norm_2),
+            (dense.target(&layer.gate_up, rows), &layer.pre_feed_forward_norm),
+            (router.target(&layer.router, rows), &layer.router_scale),
+            (sparse.target(&layer.expert_gate_up, rows), &layer.pre_feed_forward_norm_2),
         ];
         for (output, weight) in readers {
-            let weight = Some(weight.as_slice());
-            rms_norm(stream.slice(0..numbers), weight, hidden, weights.eps, output.slice_mut(0..numbers))?;
+            rms_norm(stream.slice(0..numbers), Some(weight.as_slice()), hidden, weights.eps, output)?;
         }
     }
 
-    let width = rows * weights.mlp_width;
-    gated_linear(dense.slice(0..numbers), &layer.gate_up.view(), scratch, activated.slice_mut(0..width))?;
-    linear(activated.slice(0..width), &layer.down.view(), scratch, projected.slice_mut(0..numbers))?;
+    dense.gated(rows, &layer.gate_up, scratch, activated.plain_mut(rows * weights.mlp_width))?;
+    activated.round_for(&layer.down, rows)?;
+    activated.linear(rows, &layer.down, scratch, projected.slice_mut(0..numbers))?;
 
     let scores = rows * weights.experts;
-    linear(router.slice(0..numbers), &layer.router.view(), scratch, experts.scores.slice_mut(0..scores))?;
+    router.linear(rows, &layer.router, scratch, experts.scores.slice_mut(0..scores))?;
     experts.routing.route(experts.scores.slice(0..scores), layer.per_expert_scale.as_slice())?;
     let assignments = rows * weights.experts_per_token;
-    let width = assignments * weights.expert_width;
-    experts_gated(
-        sparse.slice(0..numbers),
-        &experts.routing,
-        layer.expert_gate_up.view(),
-        weights.expert_width,
-        experts.activated.slice_mut(0..width),
-    )?;
-    experts_down(
-        experts.activated.slice(0..width),
-        &experts.routing,
-        layer.expert_down.view(),
+    let width = weights.expert_width;
+    let ExpertRows { routing, activated, outputs, .. } = experts;
+    sparse.experts_gated(rows, routing, &layer.expert_gate_up, width, activated.plain_mut(assignments * width))?;
+    activated.round_for(&layer.expert_down, assignments)?;
+    let outputs_range = 0..assignments * hidden;
+    activated.experts_down(
+        assignments,
+        routing,
+        &layer.expert_down,
         hidden,
-        experts.outputs.slice_mut(0..assignments * hidden),
+        outputs.slice_mut(outputs_range.clone()),
     )?;
 
     let networks = FeedForward {
         dense: projected.slice(0..numbers),
         dense_weight: layer.post_feed_forward_norm_1.as_slice(),
-        sparse: experts.outputs.slice(0..assignments * hidden),
+        sparse: outputs.slice(outputs_range),
         slots: weights.experts_per_token,
         sparse_weight: layer.post_feed_forward_norm_2.as_slice(),
         weight: layer.post_feed_forward_norm.as_slice(),
@@ -72,10 +66,10 @@ pub(super) fn feed_forward<T: Activation>(
         },
     };
     // The next layer's attention reads the first norm; the head norms its rows itself.
-    let next = weights.layers.get(layer_index + 1).map(|next| NormedOutput {
-        weight: Some(next.input_norm.as_slice()),
-        output: dense.slice_mut(0..numbers).into(),
-    });
+    let next = weights
+        .layers
+        .get(layer_index + 1)
+        .map(|next| NormedOutput { weight: Some(next.input_norm.as_slice()), output: dense.target(&next.qkv, rows) });
     finish_layer(networks, hidden, weights.eps, stream.slice_mut(0..numbers), [next, None, None])?;
     *ready = Ready::Attention(layer_index + 1);
     Ok(())

@@ -2,7 +2,6 @@
 
 use lacuna_kernels::ops::embed::{self as embedding, NO_SIGNAL, Signal};
 use lacuna_kernels::ops::head::{self, HeadWorkspace, SampleSettings as KernelSettings};
-use lacuna_kernels::ops::linear::{gated_linear, linear};
 use lacuna_kernels::ops::norm::rms_norm;
 use lacuna_kernels::ops::rows::NormedOutput;
 use lacuna_kernels::ops::steps::{RowOutcome as KernelOutcome, SampleRow as KernelRow, Step, TokenLists, TokenSets};
@@ -89,11 +88,12 @@ pub(super) fn self_condition_written<T: Activation>(
         let conditioning = &weights.self_conditioning;
         let (numbers, width) = (entries * hidden, entries * weights.mlp_width);
         let pre_norm = Some(conditioning.pre_norm.as_slice());
-        rms_norm(head.soft.slice(0..numbers), pre_norm, hidden, weights.eps, pre_normed.slice_mut(0..numbers))?;
-        let gate_up = conditioning.gate_up.view();
-        gated_linear(pre_normed.slice(0..numbers), &gate_up, scratch, activated.slice_mut(0..width))?;
-        let down = conditioning.down.view();
-        linear(activated.slice(0..width), &down, scratch, head.signal.slice_mut(0..numbers))?;
+        let gate_up = &conditioning.gate_up;
+        let output = pre_normed.target(gate_up, entries);
+        rms_norm(head.soft.slice(0..numbers), pre_norm, hidden, weights.eps, output)?;
+        pre_normed.gated(entries, gate_up, scratch, activated.plain_mut(width))?;
+        activated.round_for(&conditioning.down, entries)?;
+        activated.linear(entries, &conditioning.down, scratch, head.signal.slice_mut(0..numbers))?;
     }
     let signal = entries.map(|entries| Signal {
         sources: head.sources.slice(0..*rows),
@@ -102,7 +102,7 @@ pub(super) fn self_condition_written<T: Activation>(
     let numbers = *rows * hidden;
     let next = weights.layers.first().map(|layer| NormedOutput {
         weight: Some(layer.input_norm.as_slice()),
-        output: first.slice_mut(0..numbers).into(),
+        output: first.target(&layer.qkv, *rows),
     });
     embedding::self_condition(signal, hidden, weights.eps, stream.slice_mut(0..numbers), [next, None, None])?;
     *ready = Ready::Attention(0);

@@ -4,7 +4,7 @@ use lacuna_kernels::{Device, SliceMut, bf16};
 
 use super::{Activation, failed};
 use crate::Error;
-use crate::checkpoint::{Checkpoint, Dtype, TensorView, WeightData, expected_tensors};
+use crate::checkpoint::{Checkpoint, Dtype, TensorView, WeightData};
 
 /// Numbers that are converted at a time, where they are.
 const CONVERTED: usize = 1 << 20;
@@ -19,7 +19,11 @@ pub(crate) enum Target<'a> {
 
 /// Gives tensors by name.
 pub(crate) trait Source {
-    /// The dtype that products with the model's matrices are made in, if every matrix is stored in one.
+    /// The checkpoint that tensors come from, which may be quantised, if it is one.
+    fn checkpoint(&self) -> Option<&Checkpoint> {
+        None
+    }
+    /// The dtype that products with the model's matrices are made in, if every matrix that is not quantised is stored in one.
     fn matrix_dtype(&self) -> Dtype;
     /// What embeddings are multiplied by.
     fn embedding_scale(&self) -> f32;
@@ -37,9 +41,13 @@ pub(crate) trait Source {
 }
 
 impl Source for Checkpoint {
+    fn checkpoint(&self) -> Option<&Checkpoint> {
+        Some(self)
+    }
+
     fn matrix_dtype(&self) -> Dtype {
-        let mut matrices = expected_tensors(&self.config).into_iter().filter(|(_, shape)| shape.len() > 1);
-        if matrices.all(|(name, _)| self.stored_dtype(&name) == Some(Dtype::Bf16)) { Dtype::Bf16 } else { Dtype::F32 }
+        let mut matrices = self.plain_matrices().into_iter();
+        if matrices.all(|name| self.stored_dtype(&name) == Some(Dtype::Bf16)) { Dtype::Bf16 } else { Dtype::F32 }
     }
 
     fn embedding_scale(&self) -> f32 {

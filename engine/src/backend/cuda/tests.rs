@@ -190,6 +190,19 @@ fn a_model_that_does_not_fit_is_refused_with_the_sizes() {
 }
 
 #[test]
+fn quantised_weights_are_refused_where_products_are_in_f32() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden");
+    for name in ["fp8-dynamic-bf16", "nvfp4-modelopt-bf16", "fp8-dynamic-sharded-f32"] {
+        let checkpoint = Checkpoint::open_folder(&golden.join(name)).unwrap();
+        let is_bf16 = name.ends_with("bf16");
+        assert_eq!(checkpoint.matrix_dtype(), if is_bf16 { Dtype::Bf16 } else { Dtype::F32 }, "{name}");
+        let opened = CudaBackend::<f32>::new(&device(), &checkpoint.config, &checkpoint, &mut |_| {});
+        let error = opened.err().unwrap().to_string();
+        assert!(error.contains("quantised weights are multiplied by bf16 on a card"), "{error}");
+    }
+}
+
+#[test]
 fn a_model_of_random_weights_is_measured() {
     let config = ModelConfig::parse(std::path::Path::new("config.json"), &sample::config().to_string()).unwrap();
     let options = |dtype| SyntheticOptions {

@@ -1,18 +1,21 @@
 //! The model's weights on the device, in the layout that the kernels read.
 
 use lacuna_kernels::ops::head::Vocabulary;
-use lacuna_kernels::ops::linear::{Matrix, Weights as WeightSlice};
+use lacuna_kernels::ops::linear::Matrix;
+use lacuna_kernels::ops::quantised::{FP4_WORD, arrange_fp4};
 use lacuna_kernels::ops::rope::HeadWeights;
 use lacuna_kernels::ops::segments::{HEAD_DIM_MAX, HeadShape};
-use lacuna_kernels::{Arena, Buffer, Device, bf16};
+use lacuna_kernels::{Arena, Buffer, Device};
 
+use super::matrices::{Numbers, WeightMatrix};
 use super::source::{Source, Target};
 use super::{Activation, failed};
 use crate::Error;
+use crate::checkpoint::quantised::{Fp8Matrix, NVFP4_GROUP, Nvfp4Matrix, Scheme, StoredMatrix};
 use crate::checkpoint::{Dtype, ENCODER, LayerConfig, LayerKind, ModelConfig, SHARED, expected_tensors};
 use crate::local::LoadProgress;
 
-/// Everything that the forward pass reads. Matrices keep the dtype that they are stored in; what is added or multiplied row by row is
+/// Everything that the forward pass reads. Matrices keep the format that they are stored in; what is added or multiplied row by row is
 /// f32.
 pub(super) struct Weights<T> {
     pub(super) hidden: usize,
@@ -68,51 +71,11 @@ pub(super) struct Layer {
     pub(super) router_scale: Buffer<f32>,
     pub(super) per_expert_scale: Buffer<f32>,
     /// [experts, 2 * width, hidden]: gate, then up.
-    pub(super) expert_gate_up: Numbers,
+    pub(super) expert_gate_up: WeightMatrix,
     /// [experts, hidden, width]
-    pub(super) expert_down: Numbers,
+    pub(super) expert_down: WeightMatrix,
     pub(super) encoder_scalar: f32,
     pub(super) decoder_scalar: f32,
-}
-
-/// Weights in the dtype that they are stored in.
-pub(super) enum Numbers {
-    F32(Buffer<f32>),
-    Bf16(Buffer<bf16>),
-}
-
-impl Numbers {
-    pub(super) fn view(&self) -> WeightSlice<'_> {
-        match self {
-            Self::F32(buffer) => WeightSlice::F32(buffer.as_slice()),
-            Self::Bf16(buffer) => WeightSlice::Bf16(buffer.as_slice()),
-        }
-    }
-
-    /// A part of them, to be filled.
-    fn part(&mut self, start: usize, len: usize) -> Target<'_> {
-        match self {
-            Self::F32(buffer) => Target::F32(buffer.slice_mut(start..start + len)),
-            Self::Bf16(buffer) => Target::Bf16(buffer.slice_mut(start..start + len)),
-        }
-    }
-}
-
-/// A matrix [outputs, inputs].
-pub(super) struct WeightMatrix {
-    numbers: Numbers,
-    outputs: usize,
-    inputs: usize,
-}
-
-impl WeightMatrix {
-    pub(super) fn view(&self) -> Matrix<'_> {
-        Matrix { weights: self.numbers.view(), outputs: self.outputs, inputs: self.inputs }
-    }
-
-    pub(super) fn outputs(&self) -> usize {
-        self.outputs
-    }
 }
 
 impl Layer {
@@ -142,6 +105,18 @@ impl<T: Activation> Weights<T> {
         }
     }
 
+    /// Whether some product takes its inputs rounded to e4m3.
+    pub(super) fn rounds_inputs(&self) -> bool {
+        let SelfConditioning { gate_up, down, .. } = &self.self_conditioning;
+        let of_layer = |layer: &Layer| {
+            let Layer { qkv, output, gate_up, down, router, expert_gate_up, expert_down, .. } = layer;
+            [qkv, output, gate_up, down, router, expert_gate_up, expert_down]
+                .into_iter()
+                .any(WeightMatrix::rounds_inputs)
+        };
+        gate_up.rounds_inputs() || down.rounds_inputs() || self.layers.iter().any(of_layer)
+    }
+
     /// The embedding as a matrix.
     pub(super) fn table(&self) -> Matrix<'_> {
         self.embedding.view()
@@ -156,13 +131,20 @@ impl<T: Activation> Weights<T> {
     ) -> Result<Self, Error> {
         check_limits(device, config)?;
         let matrix_dtype = source.matrix_dtype();
-        let total_bytes = arena_bytes(config, matrix_dtype) as u64;
+        if !T::TAKES_QUANTISED && schemes(config, source).any(|scheme| scheme.is_some()) {
+            let reason = "quantised weights are multiplied by bf16 on a card, and f32 was asked for or is what other weights are stored in; \
+                          use --device cpu";
+            return Err(Error::Device { device: super::name_of(device), reason: reason.to_owned() });
+        }
+        let total_bytes = arena_bytes(config, source, matrix_dtype) as u64;
         progress(LoadProgress { done_bytes: 0, total_bytes });
         let arena = Arena::new(device, total_bytes as usize).map_err(failed(device))?;
-        let mut loader = Loader { device, config, source, matrix_dtype, arena, progress, done_bytes: 0, total_bytes };
+        let packed = device.allocate(0).map_err(failed(device))?;
+        let mut loader =
+            Loader { device, config, source, matrix_dtype, arena, packed, progress, done_bytes: 0, total_bytes };
         let hidden = config.hidden;
         let conditioning = "self_conditioning";
-        let embedding = loader.matrix(&[("embed_tokens.weight".to_owned(), config.vocab_size)], hidden)?;
+        let embedding = loader.matrix(&[("embed_tokens".to_owned(), config.vocab_size)], hidden)?;
         Ok(Self {
             hidden,
             vocabulary: config.vocab_size,
@@ -174,8 +156,7 @@ impl<T: Activation> Weights<T> {
             self_conditioning: SelfConditioning {
                 pre_norm: loader.vector(&format!("{conditioning}.pre_norm.weight"), hidden)?,
                 gate_up: loader.gate_up(conditioning)?,
-                down: loader
-                    .matrix(&[(format!("{conditioning}.down_proj.weight"), hidden)], config.mlp_intermediate)?,
+                down: loader.matrix(&[(format!("{conditioning}.down_proj"), hidden)], config.mlp_intermediate)?,
             },
             layers: (0..config.layers.len()).map(|index| loader.layer(index)).collect::<Result<_, _>>()?,
             mlp_width: config.mlp_intermediate,
@@ -199,18 +180,48 @@ fn check_limits(device: &Device, config: &ModelConfig) -> Result<(), Error> {
     Ok(())
 }
 
+/// How the model's tensors are quantised, in the order in which they are expected.
+fn schemes<'a>(config: &'a ModelConfig, source: &'a dyn Source) -> impl Iterator<Item = Option<Scheme>> + 'a {
+    expected_tensors(config).into_iter().map(move |(name, _)| {
+        let checkpoint = source.checkpoint()?;
+        // Of experts that stand one by one the first tells.
+        let first = |fused: &str, part: &str| {
+            Some(name.strip_suffix(fused)?)
+                .filter(|_| checkpoint.has_split(&name))
+                .map(|prefix| format!("{prefix}0.{part}"))
+        };
+        let module = first("gate_up_proj", "gate_proj").or_else(|| first("down_proj", "down_proj"));
+        checkpoint.scheme(module.as_deref().or(name.strip_suffix(".weight"))?)
+    })
+}
+
 /// Room for all tensors, each at its own start. Parts that are put together take less.
-fn arena_bytes(config: &ModelConfig, matrix_dtype: Dtype) -> usize {
-    let bytes = |(_, shape): &(String, Vec<usize>)| {
-        let len = shape.iter().product();
-        match shape.len() {
-            2.. if matrix_dtype == Dtype::Bf16 => Arena::footprint::<bf16>(len),
-            _ => Arena::footprint::<f32>(len),
+fn arena_bytes(config: &ModelConfig, source: &dyn Source, matrix_dtype: Dtype) -> usize {
+    let bytes = |((_, shape), scheme): ((String, Vec<usize>), Option<Scheme>)| match &shape[..] {
+        [rows @ .., inputs] if !rows.is_empty() => {
+            WeightMatrix::footprint(scheme, matrix_dtype, rows.iter().product(), *inputs)
         }
+        _ => Arena::footprint::<f32>(shape.iter().product()),
     };
     // Frequencies are no tensors of the checkpoint.
     let frequencies = config.layers.iter().map(|layer| Arena::footprint::<f32>(layer.head_dim / 2));
-    expected_tensors(config).iter().map(bytes).chain(frequencies).sum()
+    expected_tensors(config).into_iter().zip(schemes(config, source)).map(bytes).chain(frequencies).sum()
+}
+
+/// The matrix of a linear layer as it is stored, if weights come from a checkpoint; its name within the decoder.
+fn stored<'a>(
+    source: &'a dyn Source,
+    module: &str,
+    outputs: usize,
+    inputs: usize,
+) -> Result<Option<StoredMatrix<'a>>, Error> {
+    source.checkpoint().map(|checkpoint| checkpoint.matrix(&format!("{SHARED}{module}"), outputs, inputs)).transpose()
+}
+
+/// A matrix is not stored as the configuration said before.
+fn unexpected(device: &Device, module: &str) -> Error {
+    let reason = format!("the weights of `{module}` are not stored as the configuration says");
+    Error::Device { device: super::name_of(device), reason }
 }
 
 /// Takes room in the arena and has it filled, tensor by tensor.
@@ -220,12 +231,20 @@ struct Loader<'a> {
     source: &'a dyn Source,
     matrix_dtype: Dtype,
     arena: Arena,
+    /// Weights of 4 bits as they are stored, before they are arranged.
+    packed: Buffer<u8>,
     progress: &'a mut dyn FnMut(LoadProgress),
     done_bytes: u64,
     total_bytes: u64,
 }
 
 impl Loader<'_> {
+    fn came(&mut self, bytes: usize) {
+        self.done_bytes += bytes as u64;
+        (self.progress)(LoadProgress { done_bytes: self.done_bytes, total_bytes: self.total_bytes });
+    }
+
+    /// Fills a part of a matrix with a plain tensor.
     fn fill(&mut self, name: &str, shape: &[usize], target: Target<'_>) -> Result<(), Error> {
         let Self { source, device, progress, done_bytes, total_bytes, .. } = self;
         source.fill(device, &format!("{SHARED}{name}"), shape, target, &mut |bytes| {
@@ -234,40 +253,107 @@ impl Loader<'_> {
         })
     }
 
-    fn numbers(&mut self, len: usize) -> Result<Numbers, Error> {
-        let taken = match self.matrix_dtype {
-            Dtype::Bf16 => self.arena.take(len).map(Numbers::Bf16),
-            Dtype::F32 | Dtype::F16 => self.arena.take(len).map(Numbers::F32),
-        };
-        taken.map_err(failed(self.device))
-    }
-
-    /// Matrices of the same inputs, one below the other.
+    /// The matrices of linear layers of the same inputs, one below the other; the modules' names within the decoder.
     fn matrix(&mut self, parts: &[(String, usize)], inputs: usize) -> Result<WeightMatrix, Error> {
         let outputs = parts.iter().map(|(_, outputs)| outputs).sum();
-        let mut numbers = self.numbers(outputs * inputs)?;
-        let mut start = 0;
-        for (name, outputs) in parts {
-            let len = outputs * inputs;
-            self.fill(name, &[*outputs, inputs], numbers.part(start, len))?;
-            start += len;
+        let mut schemes = parts.iter().map(|(module, _)| self.scheme(module));
+        let scheme = schemes.next().flatten();
+        if let Some(checkpoint) = self.source.checkpoint()
+            && schemes.any(|other| other != scheme)
+        {
+            let names: Vec<&str> = parts.iter().map(|(module, _)| module.as_str()).collect();
+            return Err(checkpoint.mixed(&names.join("`, `")));
         }
-        Ok(WeightMatrix { numbers, outputs, inputs })
+        let taken = WeightMatrix::take(&mut self.arena, scheme, self.matrix_dtype, outputs, inputs);
+        let mut matrix = taken.map_err(failed(self.device))?;
+        let mut start = 0;
+        for (module, outputs) in parts {
+            self.fill_rows(module, &mut matrix, start, *outputs)?;
+            start += outputs;
+        }
+        Ok(matrix)
+    }
+
+    fn scheme(&self, module: &str) -> Option<Scheme> {
+        self.source.checkpoint()?.scheme(&format!("{SHARED}{module}"))
+    }
+
+    /// Fills so many rows of a matrix with a linear layer's.
+    fn fill_rows(&mut self, module: &str, matrix: &mut WeightMatrix, start: usize, rows: usize) -> Result<(), Error> {
+        let inputs = matrix.inputs;
+        let range = start * inputs..(start + rows) * inputs;
+        let shape = [rows, inputs];
+        let name = format!("{module}.weight");
+        match &mut matrix.numbers {
+            Numbers::F32(numbers) => self.fill(&name, &shape, Target::F32(numbers.slice_mut(range))),
+            Numbers::Bf16(numbers) => self.fill(&name, &shape, Target::Bf16(numbers.slice_mut(range))),
+            Numbers::Fp8 { numbers, scales, .. } => {
+                let stored = stored(self.source, module, rows, inputs)?;
+                let Some(StoredMatrix::Fp8(Fp8Matrix { weights, scales: stored_scales, .. })) = stored else {
+                    return Err(unexpected(self.device, module));
+                };
+                let written = numbers.slice_mut(range).write(weights);
+                written
+                    .and_then(|()| scales.slice_mut(start..start + rows).write(&stored_scales))
+                    .map_err(failed(self.device))?;
+                self.came(weights.len() + size_of_val(&stored_scales[..]));
+                Ok(())
+            }
+            Numbers::Nvfp4 { words, group_scales, scales } => {
+                let stored = stored(self.source, module, rows, inputs)?;
+                let Some(StoredMatrix::Nvfp4(Nvfp4Matrix { packed, scales: stored_scales, global_scale, .. })) = stored
+                else {
+                    return Err(unexpected(self.device, module));
+                };
+                let mut write = || -> Result<(), lacuna_kernels::Error> {
+                    if self.packed.len() < packed.len() {
+                        self.packed = self.device.allocate(packed.len())?;
+                    }
+                    self.packed.slice_mut(0..packed.len()).write(packed)?;
+                    let part = |per: usize| range.start / per..range.end / per;
+                    arrange_fp4(self.packed.slice(0..packed.len()), words.slice_mut(part(FP4_WORD)))?;
+                    group_scales.slice_mut(part(NVFP4_GROUP)).write(stored_scales)?;
+                    scales.slice_mut(start..start + rows).write(&vec![global_scale; rows])
+                };
+                write().map_err(failed(self.device))?;
+                self.came(packed.len() + stored_scales.len() + rows * size_of::<f32>());
+                Ok(())
+            }
+        }
     }
 
     fn gate_up(&mut self, prefix: &str) -> Result<WeightMatrix, Error> {
         let width = self.config.mlp_intermediate;
-        let name = |half: &str| (format!("{prefix}.{half}_proj.weight"), width);
+        let name = |half: &str| (format!("{prefix}.{half}_proj"), width);
         self.matrix(&[name("gate"), name("up")], self.config.hidden)
     }
 
-    /// The matrices of all experts, as they are stored.
-    fn experts(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Numbers, Error> {
-        let shape = [self.config.experts, outputs, inputs];
-        let len = shape.iter().product();
-        let mut numbers = self.numbers(len)?;
-        self.fill(name, &shape, numbers.part(0, len))?;
-        Ok(numbers)
+    /// The matrices of all experts, whether they are stored as one tensor or each part by itself.
+    fn experts(
+        &mut self,
+        prefix: &str,
+        fused: &str,
+        parts: &[&str],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<WeightMatrix, Error> {
+        let experts = self.config.experts;
+        let name = format!("{prefix}.{fused}");
+        if self.source.checkpoint().is_some_and(|checkpoint| checkpoint.has_split(&format!("{SHARED}{name}"))) {
+            let modules = (0..experts).flat_map(|expert| {
+                parts.iter().map(move |part| (format!("{prefix}.{expert}.{part}"), outputs / parts.len()))
+            });
+            return self.matrix(&modules.collect::<Vec<_>>(), inputs);
+        }
+        let taken = WeightMatrix::take(&mut self.arena, None, self.matrix_dtype, experts * outputs, inputs);
+        let mut matrix = taken.map_err(failed(self.device))?;
+        let target = match &mut matrix.numbers {
+            Numbers::F32(numbers) => Target::F32(numbers.as_mut()),
+            Numbers::Bf16(numbers) => Target::Bf16(numbers.as_mut()),
+            Numbers::Fp8 { .. } | Numbers::Nvfp4 { .. } => return Ok(matrix),
+        };
+        self.fill(&name, &[experts, outputs, inputs], target)?;
+        Ok(matrix)
     }
 
     fn place(&mut self, values: &[f32]) -> Result<Buffer<f32>, Error> {
@@ -292,12 +378,10 @@ impl Loader<'_> {
         let shape = HeadShape { heads: layer.heads, kv_heads: layer.kv_heads, head_dim };
         let name = |rest: &str| format!("layers.{index}.{rest}");
 
-        let mut parts = vec![
-            (name("self_attn.q_proj.weight"), shape.query_width()),
-            (name("self_attn.k_proj.weight"), shape.kv_width()),
-        ];
+        let mut parts =
+            vec![(name("self_attn.q_proj"), shape.query_width()), (name("self_attn.k_proj"), shape.kv_width())];
         if !layer.shares_key_as_value {
-            parts.push((name("self_attn.v_proj.weight"), shape.kv_width()));
+            parts.push((name("self_attn.v_proj"), shape.kv_width()));
         }
         let root = (hidden as f32).powf(-0.5);
         let scale = self.source.vector(&format!("{SHARED}{}", name("router.scale")), &[hidden])?;
@@ -321,14 +405,26 @@ impl Loader<'_> {
             has_values: !layer.shares_key_as_value,
             query_norm: self.vector(&name("self_attn.q_norm.weight"), head_dim)?,
             key_norm: self.vector(&name("self_attn.k_norm.weight"), head_dim)?,
-            output: self.matrix(&[(name("self_attn.o_proj.weight"), hidden)], shape.query_width())?,
+            output: self.matrix(&[(name("self_attn.o_proj"), hidden)], shape.query_width())?,
             gate_up: self.gate_up(&name("mlp"))?,
-            down: self.matrix(&[(name("mlp.down_proj.weight"), hidden)], config.mlp_intermediate)?,
-            router: self.matrix(&[(name("router.proj.weight"), config.experts)], hidden)?,
+            down: self.matrix(&[(name("mlp.down_proj"), hidden)], config.mlp_intermediate)?,
+            router: self.matrix(&[(name("router.proj"), config.experts)], hidden)?,
             router_scale: self.place(&scale)?,
             per_expert_scale: self.vector(&name("router.per_expert_scale"), config.experts)?,
-            expert_gate_up: self.experts(&name("experts.gate_up_proj"), 2 * config.expert_intermediate, hidden)?,
-            expert_down: self.experts(&name("experts.down_proj"), hidden, config.expert_intermediate)?,
+            expert_gate_up: self.experts(
+                &name("experts"),
+                "gate_up_proj",
+                &["gate_proj", "up_proj"],
+                2 * config.expert_intermediate,
+                hidden,
+            )?,
+            expert_down: self.experts(
+                &name("experts"),
+                "down_proj",
+                &["down_proj"],
+                hidden,
+                config.expert_intermediate,
+            )?,
             encoder_scalar: self.scalar(&format!("{ENCODER}{}", name("layer_scalar")))?,
             decoder_scalar: self.scalar(&format!("{SHARED}{}", name("layer_scalar")))?,
         })

@@ -9,6 +9,7 @@ use lacuna_kernels::ops::steps::{RowOutcome, SampleRows, Step, TokenLists, Token
 use lacuna_kernels::{Arena, Buffer, Device, Error};
 
 use super::Activation;
+use super::matrices::ProductRows;
 use super::step::RunRows;
 use super::weights::{Layer, Weights};
 use crate::backend::ROW_VOTES_MAX;
@@ -31,13 +32,13 @@ pub(crate) struct Workspace<T> {
     /// [rows, hidden]: the residual stream.
     pub(super) stream: Buffer<f32>,
     /// [rows, hidden] each: what the next products read of the stream.
-    pub(super) normed: [Buffer<T>; 3],
+    pub(super) normed: [ProductRows<T>; 3],
     /// [rows, hidden]: what a product leaves to be added to the stream.
     pub(super) projected: Buffer<f32>,
     pub(super) linear: LinearScratch,
     pub(super) attention: AttentionRows<T>,
     /// [rows, widest intermediate].
-    pub(super) activated: Buffer<T>,
+    pub(super) activated: ProductRows<T>,
     pub(super) experts: ExpertRows<T>,
     pub(super) head: HeadRows<T>,
     pub(super) run: RunRows,
@@ -66,7 +67,7 @@ pub(super) struct AttentionRows<T> {
     pub(super) keys: Buffer<T>,
     pub(super) values: Buffer<T>,
     /// [rows, heads * head_dim].
-    pub(super) attended: Buffer<T>,
+    pub(super) attended: ProductRows<T>,
     pub(super) scratch: Buffer<f32>,
 }
 
@@ -76,7 +77,7 @@ pub(super) struct ExpertRows<T> {
     pub(super) scores: Buffer<f32>,
     pub(super) routing: Routing,
     /// [rows * experts per token, expert width].
-    pub(super) activated: Buffer<T>,
+    pub(super) activated: ProductRows<T>,
     /// [rows, experts per token, hidden].
     pub(super) outputs: Buffer<f32>,
 }
@@ -114,7 +115,9 @@ impl<T: Activation> Workspace<T> {
         let scratch = |layer: &Layer| attention_scratch_len::<T>(device, rows, layer.shape);
         let assignments = rows * weights.experts_per_token;
         let stream = || device.allocate(rows * hidden);
-        let normed = || device.allocate::<T>(rows * hidden);
+        let is_rounded = weights.rounds_inputs();
+        let product_rows = |rows: usize, width: usize| ProductRows::new(device, rows, width, is_rounded);
+        let normed = || product_rows(rows, hidden);
         Ok(Self {
             device: device.clone(),
             capacity: rows,
@@ -128,18 +131,18 @@ impl<T: Activation> Workspace<T> {
             attention: AttentionRows {
                 canvases: SegmentBuffer::new(device, rows * weights.layers.len())?,
                 prompts: SegmentBuffer::new(device, rows * weights.layers.len())?,
-                qkv: device.allocate(rows * widest(|layer| layer.qkv.outputs()))?,
+                qkv: device.allocate(rows * widest(|layer| layer.qkv.outputs))?,
                 queries: device.allocate(rows * query_width)?,
                 keys: device.allocate(rows * kv_width)?,
                 values: device.allocate(rows * kv_width)?,
-                attended: device.allocate(rows * query_width)?,
+                attended: product_rows(rows, query_width)?,
                 scratch: device.allocate(weights.layers.iter().map(scratch).max().unwrap_or(0))?,
             },
-            activated: device.allocate(rows * weights.mlp_width)?,
+            activated: product_rows(rows, weights.mlp_width)?,
             experts: ExpertRows {
                 scores: device.allocate(rows * weights.experts)?,
                 routing: Routing::new(device, rows, weights.experts, weights.experts_per_token)?,
-                activated: device.allocate(assignments * weights.expert_width)?,
+                activated: product_rows(assignments, weights.expert_width)?,
                 outputs: device.allocate(assignments * hidden)?,
             },
             head: HeadRows::new(device, weights, rows)?,

@@ -1,0 +1,228 @@
+//! Matrices on the device in the format that the checkpoint has them in, and the rows that their products take.
+
+use lacuna_kernels::ops::experts::{experts_down, experts_gated};
+use lacuna_kernels::ops::linear::{LinearScratch, Matrix, Weights as WeightSlice, gated_linear, linear};
+use lacuna_kernels::ops::quantised::{FP4_WORD, Fp8Rows, Fp8RowsMut, quantise_rows};
+use lacuna_kernels::ops::router::Routing;
+use lacuna_kernels::ops::rows::NormedRows;
+use lacuna_kernels::{Arena, Buffer, Device, Error, Slice, SliceMut, bf16};
+
+use super::Activation;
+use crate::checkpoint::Dtype;
+use crate::checkpoint::quantised::{NVFP4_GROUP, Scheme};
+
+/// A matrix [outputs, inputs], or several one below the other.
+pub(super) struct WeightMatrix {
+    pub(super) numbers: Numbers,
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+}
+
+/// Weights in the format that they are stored in.
+pub(super) enum Numbers {
+    F32(Buffer<f32>),
+    Bf16(Buffer<bf16>),
+    Fp8 {
+        numbers: Buffer<u8>,
+        scales: Buffer<f32>,
+        /// Whether a row of inputs is rounded to e4m3 before the product.
+        rounds_inputs: bool,
+    },
+    Nvfp4 {
+        words: Buffer<u32>,
+        group_scales: Buffer<u8>,
+        scales: Buffer<f32>,
+    },
+}
+
+impl WeightMatrix {
+    /// Takes room for a matrix that is quantised so, or else stored in this dtype.
+    pub(super) fn take(
+        arena: &mut Arena,
+        scheme: Option<Scheme>,
+        dtype: Dtype,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Self, Error> {
+        let len = outputs * inputs;
+        let numbers = match (scheme, dtype) {
+            (None, Dtype::Bf16) => Numbers::Bf16(arena.take(len)?),
+            (None, Dtype::F32 | Dtype::F16) => Numbers::F32(arena.take(len)?),
+            (Some(scheme @ (Scheme::Fp8 | Scheme::Fp8WeightsOnly)), _) => Numbers::Fp8 {
+                numbers: arena.take(len)?,
+                scales: arena.take(outputs)?,
+                rounds_inputs: scheme == Scheme::Fp8,
+            },
+            (Some(Scheme::Nvfp4(_)), _) => Numbers::Nvfp4 {
+                words: arena.take(len / FP4_WORD)?,
+                group_scales: arena.take(len / NVFP4_GROUP)?,
+                scales: arena.take(outputs)?,
+            },
+        };
+        Ok(Self { numbers, outputs, inputs })
+    }
+
+    /// The bytes of an arena that this takes.
+    pub(super) fn footprint(scheme: Option<Scheme>, dtype: Dtype, outputs: usize, inputs: usize) -> usize {
+        let len = outputs * inputs;
+        let scales = Arena::footprint::<f32>(outputs);
+        match (scheme, dtype) {
+            (None, Dtype::Bf16) => Arena::footprint::<bf16>(len),
+            (None, Dtype::F32 | Dtype::F16) => Arena::footprint::<f32>(len),
+            (Some(Scheme::Fp8 | Scheme::Fp8WeightsOnly), _) => Arena::footprint::<u8>(len) + scales,
+            (Some(Scheme::Nvfp4(_)), _) => {
+                Arena::footprint::<u32>(len / FP4_WORD) + Arena::footprint::<u8>(len / NVFP4_GROUP) + scales
+            }
+        }
+    }
+
+    pub(super) fn view(&self) -> Matrix<'_> {
+        let weights = match &self.numbers {
+            Numbers::F32(buffer) => WeightSlice::F32(buffer.as_slice()),
+            Numbers::Bf16(buffer) => WeightSlice::Bf16(buffer.as_slice()),
+            Numbers::Fp8 { numbers, scales, .. } => {
+                WeightSlice::Fp8 { numbers: numbers.as_slice(), scales: scales.as_slice() }
+            }
+            Numbers::Nvfp4 { words, group_scales, scales } => WeightSlice::Nvfp4 {
+                words: words.as_slice(),
+                group_scales: group_scales.as_slice(),
+                scales: scales.as_slice(),
+            },
+        };
+        Matrix { weights, outputs: self.outputs, inputs: self.inputs }
+    }
+
+    /// Whether a row of inputs is rounded to e4m3 before the product.
+    pub(super) fn rounds_inputs(&self) -> bool {
+        matches!(self.numbers, Numbers::Fp8 { rounds_inputs: true, .. })
+    }
+}
+
+/// Rows that products take: as they are, or rounded for a matrix that wants them so.
+pub(super) struct ProductRows<T> {
+    plain: Buffer<T>,
+    rounded: Option<Rounded>,
+}
+
+/// In e4m3, with a scale a row.
+struct Rounded {
+    numbers: Buffer<u8>,
+    scales: Buffer<f32>,
+}
+
+impl Rounded {
+    fn target(&mut self, rows: usize, width: usize) -> Fp8RowsMut<'_> {
+        let numbers = self.numbers.slice_mut(0..rows * width);
+        Fp8RowsMut { numbers, scales: self.scales.slice_mut(0..rows) }
+    }
+
+    fn view(&self, rows: usize, width: usize) -> Fp8Rows<'_> {
+        Fp8Rows { numbers: self.numbers.slice(0..rows * width), scales: self.scales.slice(0..rows) }
+    }
+}
+
+impl<T: Activation> ProductRows<T> {
+    /// Room for so many rows of so many numbers; for rounded ones too where some matrix wants them.
+    pub(super) fn new(device: &Device, rows: usize, width: usize, is_rounded: bool) -> Result<Self, Error> {
+        let numbers = rows * width;
+        let rounded = || Ok(Rounded { numbers: device.allocate(numbers)?, scales: device.allocate(rows)? });
+        let rounded = if is_rounded { Some(rounded()?) } else { None };
+        Ok(Self { plain: device.allocate(numbers)?, rounded })
+    }
+
+    /// Where a norm writes so many rows for their product with a matrix.
+    pub(super) fn target(&mut self, matrix: &WeightMatrix, rows: usize) -> NormedRows<'_, T> {
+        match &mut self.rounded {
+            Some(rounded) if matrix.rounds_inputs() => rounded.target(rows, matrix.inputs).into(),
+            _ => self.plain.slice_mut(0..rows * matrix.inputs).into(),
+        }
+    }
+
+    /// So many numbers, to be written as they are. Rounded ones have to be made of them before a product.
+    pub(super) fn plain_mut(&mut self, len: usize) -> SliceMut<'_, T> {
+        self.plain.slice_mut(0..len)
+    }
+
+    /// Rounds so many rows where the matrix wants them so.
+    pub(super) fn round_for(&mut self, matrix: &WeightMatrix, rows: usize) -> Result<(), Error> {
+        match &mut self.rounded {
+            Some(rounded) if matrix.rounds_inputs() => {
+                let width = matrix.inputs;
+                quantise_rows(self.plain.slice(0..rows * width), width, rounded.target(rows, width))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn for_product(&self, matrix: &WeightMatrix, rows: usize) -> Operand<'_, T> {
+        match &self.rounded {
+            Some(rounded) if matrix.rounds_inputs() => Operand::Rounded(rounded.view(rows, matrix.inputs)),
+            _ => Operand::Plain(self.plain.slice(0..rows * matrix.inputs)),
+        }
+    }
+
+    /// The product of so many rows with a matrix.
+    pub(super) fn linear(
+        &self,
+        rows: usize,
+        matrix: &WeightMatrix,
+        scratch: &mut LinearScratch,
+        output: SliceMut<'_, f32>,
+    ) -> Result<(), Error> {
+        match self.for_product(matrix, rows) {
+            Operand::Plain(input) => linear(input, &matrix.view(), scratch, output),
+            Operand::Rounded(input) => linear(input, &matrix.view(), scratch, output),
+        }
+    }
+
+    /// The gated product of so many rows with a matrix.
+    pub(super) fn gated(
+        &self,
+        rows: usize,
+        matrix: &WeightMatrix,
+        scratch: &mut LinearScratch,
+        output: SliceMut<'_, T>,
+    ) -> Result<(), Error> {
+        match self.for_product(matrix, rows) {
+            Operand::Plain(input) => gated_linear(input, &matrix.view(), scratch, output),
+            Operand::Rounded(input) => T::gated_linear(input, &matrix.view(), scratch, output),
+        }
+    }
+
+    /// The gated products of so many rows with their experts' matrices.
+    pub(super) fn experts_gated(
+        &self,
+        rows: usize,
+        routing: &Routing,
+        matrices: &WeightMatrix,
+        width: usize,
+        output: SliceMut<'_, T>,
+    ) -> Result<(), Error> {
+        let weights = matrices.view().weights;
+        match self.for_product(matrices, rows) {
+            Operand::Plain(input) => experts_gated(input, routing, weights, width, output),
+            Operand::Rounded(input) => T::experts_gated(input, routing, weights, width, output),
+        }
+    }
+
+    /// The products of so many assignments with their experts' matrices.
+    pub(super) fn experts_down(
+        &self,
+        assignments: usize,
+        routing: &Routing,
+        matrices: &WeightMatrix,
+        columns: usize,
+        output: SliceMut<'_, f32>,
+    ) -> Result<(), Error> {
+        let weights = matrices.view().weights;
+        match self.for_product(matrices, assignments) {
+            Operand::Plain(input) => experts_down(input, routing, weights, columns, output),
+            Operand::Rounded(input) => experts_down(input, routing, weights, columns, output),
+        }
+    }
+}
+
+enum Operand<'a, T> {
+    Plain(Slice<'a, T>),
+    Rounded(Fp8Rows<'a>),
+}
