@@ -127,10 +127,10 @@ fn welcome(stream: UnixStream, number: u64, shared: &Arc<Shared>) -> io::Result<
     let (kept, for_questions) = (stream.try_clone()?, stream.try_clone()?);
     let own = Arc::clone(shared);
     std::thread::Builder::new().name("lacuna-guest".to_owned()).spawn(move || {
+        let _leaving = Leaving { shared: &own, number };
         if let Err(error) = serve(stream, for_questions, &*own.engine) {
             tracing::debug!("a process that shared the engine is gone: {error}");
         }
-        own.guests().remove(&number);
     })?;
     guests.insert(number, kept);
     // It was closed while this guest came, and looked through the others without it.
@@ -140,6 +140,20 @@ fn welcome(stream: UnixStream, number: u64, shared: &Arc<Shared>) -> io::Result<
         let _ = guest.shutdown(Shutdown::Both);
     }
     Ok(())
+}
+
+/// Lets a guest go, also where the engine has panicked: it must not wait for an answer that will never come.
+struct Leaving<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(guest) = self.shared.guests().remove(&self.number) {
+            let _ = guest.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 /// Answers a guest's questions until it goes, which ends the request that is under way.

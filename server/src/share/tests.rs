@@ -38,6 +38,7 @@ impl Infiller for Mirror {
         cancel: &Cancel,
         on_step: &mut dyn FnMut(Step<'_>),
     ) -> Result<Infill, Error> {
+        assert!(!request.text.contains("panic"), "the test wants this");
         if request.text.contains("refuse") {
             return Err(Error::Request("it says so".to_owned()));
         }
@@ -201,6 +202,19 @@ fn a_guest_that_goes_ends_what_runs_for_it() {
         std::thread::yield_now();
     }
     assert_eq!(fill(&*host, "ab").unwrap().fills, ["ba"]);
+}
+
+#[test]
+fn a_request_that_panics_ends_its_guest_and_no_other() {
+    let scene = Scene::new();
+    let (host, _) = scene.open();
+    let (guest, _) = scene.open();
+    let (other, _) = scene.open();
+    assert!(matches!(fill(&*guest, "panic"), Err(Error::Ended)));
+    assert!(guest.is_lost());
+    for engine in [&host, &other, &scene.open().0] {
+        assert_eq!(fill(&**engine, "ab").unwrap().fills, ["ba"]);
+    }
 }
 
 #[test]
