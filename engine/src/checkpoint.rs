@@ -19,6 +19,7 @@ mod mapped;
 pub(crate) mod mutation;
 mod object;
 pub(crate) mod quantised;
+mod quantiser;
 #[cfg(test)]
 pub(crate) mod sample;
 mod store;
@@ -35,6 +36,7 @@ pub(crate) use generation::GenerationConfig;
 pub(crate) use layers::{LayerConfig, LayerKind};
 pub(crate) use linears::ExpertPart;
 pub(crate) use object::{one_line, show};
+pub(crate) use quantiser::{PlainMatrix, PlainTensor, Quantiser};
 pub(crate) use tensors::{Dtype, TensorView, WeightData};
 
 use linears::Linears;
@@ -219,6 +221,16 @@ impl Checkpoint {
         let stored = self.stored_dtype(&format!("{SHARED}embed_tokens.weight"));
         let dtype = self.config.dtype.or(stored).unwrap_or(Dtype::F32);
         dtype.round((self.config.hidden as f64).sqrt())
+    }
+
+    /// Whether any matrix is quantised.
+    pub(crate) fn is_quantised(&self) -> bool {
+        self.linears.any_quantised()
+    }
+
+    /// Bytes of all tensors but those for images.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.tensors.text_bytes()
     }
 
     /// The format that a tensor is stored in.

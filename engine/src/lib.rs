@@ -11,6 +11,8 @@
 
 pub mod bench;
 pub mod conformance;
+pub mod fit;
+pub mod quantise;
 
 mod backend;
 mod cancel;

@@ -55,6 +55,29 @@ fn what_is_written_has_the_form_of_what_the_reference_wrote() {
     }
 }
 
+/// Relative L2 distance of logits over quantised weights. Summation order alone makes about 4e-7.
+const QUANTISED_TOLERANCE: f64 = 1e-5;
+
+#[test]
+fn quantised_checkpoints_are_what_their_library_makes_of_them() {
+    let mut worst: f64 = 0.0;
+    let mut count = 0;
+    for (model, input, expected) in runs("forward") {
+        let name = model.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.starts_with("fp8") && !name.starts_with("nvfp4") {
+            continue;
+        }
+        let (got, expected) = (run(&model, &input, false, 2), std::fs::read(expected).unwrap());
+        let logits = |bytes: &[u8]| floats(&SafeTensors::deserialize(bytes).unwrap(), "logits");
+        let distance = relative_distance(&logits(&got), &logits(&expected));
+        println!("{distance:.2e} {}", input.display());
+        worst = worst.max(distance);
+        count += 1;
+    }
+    assert!(count >= 6, "only {count} golden passes");
+    assert!(worst < QUANTISED_TOLERANCE, "{worst:.2e}");
+}
+
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     for denoise in [false, true] {

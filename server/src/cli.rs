@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! What a person got wrong is one line on standard error and a status other than 0. No file is ever written but the
-//! ones that `forward` and `eval` are told to write, and those that `format` is told to write back.
+//! ones that `forward`, `eval` and `quantize` are told to write, and those that `format` is told to write back.
 
 mod bench;
 mod doctor;
@@ -14,6 +14,7 @@ mod format;
 mod forward;
 mod options;
 mod position;
+mod quantize;
 mod terminal_text;
 mod watch;
 
@@ -50,6 +51,8 @@ enum Command {
     Eval(eval::EvalArguments),
     /// Measure what a denoising step costs on this machine
     Bench(bench::BenchArguments),
+    /// Make a smaller checkpoint out of a plain one
+    Quantize(quantize::QuantizeArguments),
     /// Say what this program runs on, and whether it works
     Doctor(doctor::DoctorArguments),
 }
@@ -102,6 +105,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments, &mut io::stdout()),
         Command::Bench(arguments) => bench::run(&arguments, &mut io::stdout()),
+        Command::Quantize(arguments) => quantize::run(&arguments, &mut io::stdout()),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut io::stdout()),
     }
 }

@@ -20,6 +20,9 @@ pub(crate) enum ExpertPart {
 }
 
 impl ExpertPart {
+    /// Every part, in the order in which fused tensors have them.
+    pub(super) const ALL: [Self; 3] = [Self::Gate, Self::Up, Self::Down];
+
     /// The module's name within its expert.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -50,6 +53,10 @@ pub(super) struct Linears {
 impl Linears {
     pub(super) fn scheme(&self, module: &str) -> Option<Scheme> {
         self.schemes.get(module).copied()
+    }
+
+    pub(super) fn any_quantised(&self) -> bool {
+        !self.schemes.is_empty()
     }
 
     #[cfg(test)]

@@ -9,6 +9,7 @@
 //! are all zero.
 
 mod config;
+pub(crate) mod encode;
 pub(crate) mod formats;
 mod names;
 #[cfg(test)]

@@ -28,6 +28,8 @@ const HEADER_LIMIT: u64 = 100_000_000;
 /// The files of weights, and where in them each tensor lies.
 pub(super) struct TensorStore {
     files: Vec<WeightFile>,
+    /// Whether an index names the files.
+    indexed: bool,
     /// By the name that the model asks for; a sorted map, so that the same file gives the same error each time.
     tensors: BTreeMap<String, Stored>,
 }
@@ -66,7 +68,7 @@ impl WeightFile {
 impl TensorStore {
     /// Maps the files and reads their headers.
     pub(super) fn open(found: WeightFiles) -> Result<Self, Error> {
-        let mut store = Self { files: Vec::new(), tensors: BTreeMap::new() };
+        let mut store = Self { files: Vec::new(), indexed: found.index.is_some(), tensors: BTreeMap::new() };
         for path in found.paths {
             let bytes = WeightBytes::Mapped(MappedFile::open(&path)?);
             store.add(WeightFile { path, bytes }, found.index.as_ref())?;
@@ -83,7 +85,7 @@ impl TensorStore {
 
     /// Reads the header of a file that is in memory already.
     pub(super) fn from_static(path: &Path, bytes: &'static [u8]) -> Result<Self, Error> {
-        let mut store = Self { files: Vec::new(), tensors: BTreeMap::new() };
+        let mut store = Self { files: Vec::new(), indexed: false, tensors: BTreeMap::new() };
         store.add(WeightFile { path: path.to_path_buf(), bytes: WeightBytes::Static(bytes) }, None)?;
         store.merge_aliases()?;
         Ok(store)
@@ -138,6 +140,31 @@ impl TensorStore {
             }
         }
         Ok(())
+    }
+
+    /// Every tensor: name, number format, shape and bytes.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, safetensors::Dtype, &[usize], &[u8])> {
+        self.tensors.iter().map(|(name, stored)| (name.as_str(), stored.dtype, &stored.shape[..], self.raw(stored)))
+    }
+
+    /// Bytes of all tensors but those for images.
+    pub(super) fn text_bytes(&self) -> u64 {
+        self.text_tensors().filter_map(|(name, ..)| self.stored_bytes(name)).map(|(bytes, _)| bytes.len() as u64).sum()
+    }
+
+    /// A tensor's bytes and number format.
+    pub(super) fn stored_bytes(&self, name: &str) -> Option<(&[u8], safetensors::Dtype)> {
+        self.tensors.get(name).map(|stored| (self.raw(stored), stored.dtype))
+    }
+
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|stored| &stored.shape[..])
+    }
+
+    /// The bytes of the largest file, where an index names the files.
+    pub(super) fn largest_shard(&self) -> Option<usize> {
+        let sizes = self.files.iter().map(|file| file.bytes().len());
+        if self.indexed { sizes.max() } else { None }
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {

@@ -58,11 +58,25 @@ impl WeightData<'_> {
 
     /// Row `row` of a matrix with that many columns, or one matrix of a stack with that many numbers in each.
     pub(crate) fn row(&self, row: usize, columns: usize) -> Self {
-        let range = row * columns..(row + 1) * columns;
+        self.row_at(row * columns, columns)
+    }
+
+    /// `len` numbers from `start` on.
+    pub(crate) fn row_at(&self, start: usize, len: usize) -> Self {
+        let range = start..start + len;
         match self {
             Self::F32(values) => Self::F32(&values[range]),
             Self::Bf16(values) => Self::Bf16(&values[range]),
             Self::F16(values) => Self::F16(&values[range]),
+        }
+    }
+
+    /// All numbers, widened.
+    pub(crate) fn to_f32(self) -> Vec<f32> {
+        match self {
+            Self::F32(values) => values.to_vec(),
+            Self::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
+            Self::F16(values) => values.iter().map(|value| value.to_f32()).collect(),
         }
     }
 }
@@ -92,11 +106,7 @@ impl TensorView<'_> {
 
     /// All elements, widened.
     pub(crate) fn to_f32(self) -> Vec<f32> {
-        match self.data {
-            WeightData::F32(values) => values.to_vec(),
-            WeightData::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
-            WeightData::F16(values) => values.iter().map(|value| value.to_f32()).collect(),
-        }
+        self.data.to_f32()
     }
 }
 

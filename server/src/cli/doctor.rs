@@ -1,6 +1,7 @@
 //! `lacuna doctor`: what this program runs on, and whether it works.
 
 mod machine;
+mod memory;
 
 use std::io::Write;
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::bail;
+use lacuna_engine::fit::{Needs, needs};
 use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalOptions, ModelSource};
 use serde::Serialize;
 
@@ -15,6 +17,7 @@ use super::options::{EngineOptions, open_engine};
 use super::terminal_text::in_one_line;
 use crate::syntax::{grammar, parse};
 use machine::Machine;
+use memory::{Downloadable, downloadable, memory_line};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArguments {
@@ -37,6 +40,10 @@ struct Report {
     machine: Machine,
     grammars: Vec<Grammar>,
     trial: Option<Trial>,
+    /// What the folder's model needs of a card.
+    memory: Option<Needs>,
+    /// Larger checkpoints that can be had.
+    downloadable: Vec<Downloadable>,
     /// What does not work; nothing if all is well.
     problems: Vec<String>,
 }
@@ -109,8 +116,14 @@ fn examine(options: &LocalOptions, seed: u64, open: &Open) -> Report {
         machine: Machine::examine(),
         grammars: examine_grammars(),
         trial: None,
+        memory: None,
+        downloadable: downloadable(),
         problems: Vec::new(),
     };
+    if let ModelSource::Folder(_) = options.model {
+        // What is wrong with the folder is said when it is opened.
+        report.memory = needs(&options.model).ok();
+    }
     for grammar in report.grammars.iter().filter(|grammar| !grammar.works) {
         report.problems.push(format!("the grammar for {} cannot read a simple program", grammar.language));
     }
@@ -206,6 +219,12 @@ impl Report {
             let last_line = before.lines().last().unwrap_or_default().trim_start();
             line("fill", &format!("`{last_line}` goes on with `{text}`, confidence {confidence:.2}"))?;
             line("", &format!("in {ms:.0} ms and {steps} steps"))?;
+        }
+        if let Some(needs) = &self.memory {
+            line("memory", &memory_line(needs))?;
+        }
+        for (index, checkpoint) in self.downloadable.iter().enumerate() {
+            line(if index == 0 { "download" } else { "" }, &checkpoint.line())?;
         }
         for problem in &self.problems {
             line("problem", problem)?;

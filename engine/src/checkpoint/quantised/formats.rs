@@ -65,7 +65,6 @@ fn round<const MANTISSA: u32, const LEAST: i32>(value: f32, largest: f32) -> f32
     ((clamped + anchor) - anchor).copysign(clamped)
 }
 
-#[cfg(test)]
 /// The byte of the nearest number in E4M3, as [`round_to_e4m3`] finds it.
 pub(crate) fn to_e4m3(value: f32) -> u8 {
     if value.is_nan() {
@@ -74,7 +73,6 @@ pub(crate) fn to_e4m3(value: f32) -> u8 {
     encode::<3, -6>(round_to_e4m3(value))
 }
 
-#[cfg(test)]
 /// The four bits of the nearest number in E2M1, as [`round_to_e2m1`] finds it; those of zero for NaN, which has none.
 pub(crate) fn to_e2m1(value: f32) -> u8 {
     if value.is_nan() {
@@ -83,7 +81,6 @@ pub(crate) fn to_e2m1(value: f32) -> u8 {
     encode::<1, 0>(round_to_e2m1(value))
 }
 
-#[cfg(test)]
 /// The bits of a number that is one of the format's.
 fn encode<const MANTISSA: u32, const LEAST: i32>(number: f32) -> u8 {
     let bits = number.to_bits();

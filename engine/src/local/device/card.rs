@@ -7,6 +7,7 @@ use crate::Error;
 use crate::backend::cuda::{self, CudaBackend, Source, name_of};
 use crate::bench::{SyntheticDtype, SyntheticOptions, SyntheticReport};
 use crate::checkpoint::{Checkpoint, Dtype, ModelConfig};
+use crate::fit::{needs_of, refusal};
 
 /// An open card.
 pub(crate) type Card = lacuna_kernels::Device;
@@ -59,6 +60,10 @@ pub(super) fn on_card<W: OnBackend>(
 ) -> Result<W::Output, Error> {
     let Placement { precision, progress, .. } = placement;
     let name = name_of(card);
+    let (free_bytes, _) = card.memory().map_err(|error| unusable(&name, &error))?;
+    if let Some(reason) = refusal(&needs_of(checkpoint), free_bytes) {
+        return Err(Error::Device { device: name, reason });
+    }
     match (precision, checkpoint.matrix_dtype()) {
         (Precision::Stored, Dtype::Bf16) => {
             work.run(CudaBackend::<bf16>::new(card, &checkpoint.config, checkpoint, progress)?, name)

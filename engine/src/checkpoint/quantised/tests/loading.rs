@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::checkpoint::mutation::{change, mutate};
 use crate::checkpoint::quantised::{Fp8Matrix, Nvfp4Matrix, StoredMatrix};
 use crate::checkpoint::sample::{self, serialise};
 use crate::checkpoint::{Checkpoint, ExpertPart};
@@ -287,4 +289,43 @@ fn the_file_of_its_own_is_read_where_the_configuration_is_silent() {
     let file = json!({"producer": {"name": "modelopt"}, "quantization": inner});
     fs::write(folder.path().join("hf_quant_config.json"), file.to_string()).unwrap();
     assert!(matches!(expert(&open(folder.path()).unwrap()).unwrap(), StoredMatrix::Nvfp4(_)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    #[test]
+    fn damaged_files_get_an_answer(
+        kind in 0..3, weights in any::<bool>(), changes in prop::collection::vec(change(), 1..4),
+    ) {
+        let (config, tensors) = match kind {
+            0 => fp8(),
+            1 => nvfp4(false),
+            _ => nvfp4(true),
+        };
+        let (mut config, mut tensors) = (config.to_string().into_bytes(), serialise(&tensors));
+        if weights {
+            let header = 8 + u64::from_le_bytes(*tensors.first_chunk().expect("a length")) as usize;
+            mutate(&mut tensors, 0..header, &changes);
+        } else {
+            let whole = 0..config.len();
+            mutate(&mut config, whole, &changes);
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("config.json"), config).expect("the folder is writable");
+        fs::write(folder.path().join("model.safetensors"), tensors).expect("the folder is writable");
+        let answer = Checkpoint::open_folder(folder.path()).and_then(|checkpoint| {
+            let layers = checkpoint.config.layers.len();
+            for (layer, expert) in (0..layers).flat_map(|layer| (0..checkpoint.config.experts).map(move |expert| (layer, expert))) {
+                for part in [ExpertPart::Gate, ExpertPart::Up, ExpertPart::Down] {
+                    checkpoint.expert(layer, expert, part)?;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = answer {
+            let line = error.to_string();
+            prop_assert!(!line.trim().is_empty() && !line.contains(['\n', '\r']), "{line:?}");
+        }
+    }
 }
