@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::lsp::{self, LspOptions};
 use crate::settings::Settings;
-use options::EngineOptions;
+use options::{EngineOptions, PromptOption};
 use terminal_text::in_one_line;
 
 /// Fills holes in code and text with a diffusion language model on your own machine
@@ -70,6 +70,8 @@ struct LspArguments {
     no_share: bool,
     #[command(flatten)]
     engine: EngineOptions,
+    #[command(flatten)]
+    prompt: PromptOption,
 }
 
 /// All of the binary: reads the process's arguments, does what they say, and says how it went.
@@ -94,10 +96,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         // An editor shows what its server says better than what the server's process said before it ended, so
         // whether the model is any good is for the server to find out.
-        Command::Lsp(LspArguments { stdio: _, schema: false, no_share, engine }) => lsp::run(LspOptions {
+        Command::Lsp(LspArguments { stdio: _, schema: false, no_share, engine, prompt }) => lsp::run(LspOptions {
             model: engine.source(),
             device: engine.device,
             threads: engine.threads(),
+            prompt: prompt.form(),
             shares: !no_share,
         }),
         Command::Fill(arguments) => fill::run(&arguments),

@@ -48,7 +48,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lacuna_engine::{Device, ModelSource};
+use lacuna_engine::{Device, ModelSource, PromptForm};
 use tower_lsp::{LspService, Server};
 
 use crate::logging::{self, LogHandle};
@@ -69,6 +69,8 @@ pub struct LspOptions {
     pub device: Device,
     /// Threads to compute with; all cores where it is `None`.
     pub threads: Option<usize>,
+    /// How text becomes a prompt; as suits the checkpoint where it is `None`.
+    pub prompt: Option<PromptForm>,
     /// Whether the engine of a model in a folder is shared with the user's other servers that want the same.
     pub shares: bool,
 }

@@ -14,6 +14,7 @@ mod suggestion;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use lacuna_engine::PromptForm;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub struct Settings {
     /// Where the model runs: "auto", "cpu", "cuda" or "cuda:N".
     #[schemars(regex(pattern = r"^(auto|cpu|cuda(:[0-9]+)?)$"))]
     pub device: String,
+    /// How a model that is a folder is asked.
+    pub prompt: PromptChoice,
     /// How many threads compute; null for all cores.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<usize>,
@@ -80,6 +83,29 @@ pub struct InlineCompletionSettings {
     /// How many lines a completion may have.
     #[schemars(range(min = 1, max = 200))]
     pub max_lines: u32,
+}
+
+/// How a model is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "camelCase")]
+pub enum PromptChoice {
+    /// As the checkpoint's folder says.
+    Auto,
+    /// With the text itself.
+    Raw,
+    /// With a message that asks for what is missing, for checkpoints that have learned to answer messages.
+    Chat,
+}
+
+impl PromptChoice {
+    /// The form; as suits the checkpoint where it is `None`.
+    pub fn form(self) -> Option<PromptForm> {
+        match self {
+            Self::Auto => None,
+            Self::Raw => Some(PromptForm::Raw),
+            Self::Chat => Some(PromptForm::Chat),
+        }
+    }
 }
 
 /// Whether completions come where text follows on the line.
@@ -137,6 +163,7 @@ impl Default for Settings {
         Self {
             model: None,
             device: "auto".to_owned(),
+            prompt: PromptChoice::Auto,
             threads: None,
             enable: true,
             languages: BTreeMap::new(),
@@ -180,7 +207,9 @@ impl Settings {
 
     /// Whether going from these settings to `other` means that a model has to be loaded.
     pub fn differences_needing_reload(&self, other: &Self) -> bool {
-        (&self.model, &self.device, self.threads) != (&other.model, &other.device, other.threads)
+        let loaded =
+            |settings: &Self| (settings.model.clone(), settings.device.clone(), settings.prompt, settings.threads);
+        loaded(self) != loaded(other)
     }
 }
 

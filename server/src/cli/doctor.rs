@@ -13,7 +13,7 @@ use lacuna_engine::fit::{Needs, needs};
 use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalOptions, ModelSource};
 use serde::Serialize;
 
-use super::options::{EngineOptions, open_engine};
+use super::options::{EngineOptions, PromptOption, open_engine};
 use super::terminal_text::in_one_line;
 use crate::syntax::{grammar, parse};
 use machine::Machine;
@@ -26,6 +26,8 @@ pub(crate) struct DoctorArguments {
     json: bool,
     #[command(flatten)]
     engine: EngineOptions,
+    #[command(flatten)]
+    prompt: PromptOption,
     /// Decides what the trial fill is
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -87,6 +89,7 @@ pub(crate) fn run(arguments: &DoctorArguments, out: &mut dyn Write) -> anyhow::R
         model: arguments.engine.source(),
         device: arguments.engine.device,
         threads: arguments.engine.threads(),
+        prompt: arguments.prompt.form(),
         ..LocalOptions::default()
     };
     let open = |options: &LocalOptions| Ok(Box::new(open_engine(options)?) as Box<dyn Infiller>);

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use lacuna_engine::{Cancel, LocalInfiller, LocalOptions};
 
-use super::options::{EngineOptions, open_engine};
+use super::options::{EngineOptions, PromptOption, open_engine};
 use super::terminal_text::in_one_line;
 use super::{complain, document};
 use crate::markdown::{self, Formatted};
@@ -29,6 +29,8 @@ pub(crate) struct FormatArguments {
     no_model: bool,
     #[command(flatten)]
     engine: EngineOptions,
+    #[command(flatten)]
+    prompt: PromptOption,
 }
 
 pub(crate) fn run(arguments: &FormatArguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -63,8 +65,13 @@ impl Engine {
         let engine = &arguments.engine;
         // A wrong folder is wrong, needed or not.
         let model = engine.checked_source()?;
-        let options =
-            LocalOptions { model, device: engine.device, threads: engine.threads(), ..LocalOptions::default() };
+        let options = LocalOptions {
+            model,
+            device: engine.device,
+            threads: engine.threads(),
+            prompt: arguments.prompt.form(),
+            ..LocalOptions::default()
+        };
         Ok(Self { options: (!arguments.no_model).then_some(options), opened: None })
     }
 

@@ -6,6 +6,8 @@ use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use lacuna_engine::{Device, Error, LocalInfiller, LocalOptions, ModelSource, PromptForm};
 
+use crate::settings::PromptChoice;
+
 /// Which model runs where: the options that every subcommand has.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct EngineOptions {
@@ -68,23 +70,9 @@ pub(crate) struct PromptOption {
     prompt: PromptChoice,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum PromptChoice {
-    /// As the checkpoint's folder says
-    Auto,
-    /// The text itself
-    Raw,
-    /// A message that asks for what is missing, for checkpoints that have learned to answer messages
-    Chat,
-}
-
 impl PromptOption {
     /// The form; as suits the checkpoint where it is `None`.
     pub(crate) fn form(self) -> Option<PromptForm> {
-        match self.prompt {
-            PromptChoice::Auto => None,
-            PromptChoice::Raw => Some(PromptForm::Raw),
-            PromptChoice::Chat => Some(PromptForm::Chat),
-        }
+        self.prompt.form()
     }
 }

@@ -16,7 +16,9 @@ impl LocalEngines {
             Device::Auto => self.0.device,
             device => device,
         };
-        Ok(LocalOptions { model, device, threads: settings.threads.or(self.0.threads), ..LocalOptions::default() })
+        let threads = settings.threads.or(self.0.threads);
+        let prompt = settings.prompt.form().or(self.0.prompt);
+        Ok(LocalOptions { model, device, threads, prompt, ..LocalOptions::default() })
     }
 }
 
@@ -57,11 +59,11 @@ impl LoadEngine for LocalEngines {
 
 #[cfg(test)]
 mod tests {
-    use lacuna_engine::{Device, ModelSource};
+    use lacuna_engine::{Device, ModelSource, PromptForm};
 
     use super::LocalEngines;
     use crate::lsp::LspOptions;
-    use crate::settings::Settings;
+    use crate::settings::{PromptChoice, Settings};
 
     #[test]
     fn settings_come_before_the_command_line() {
@@ -69,21 +71,25 @@ mod tests {
             model: ModelSource::Folder("given".into()),
             device: Device::Cpu,
             threads: Some(3),
+            prompt: Some(PromptForm::Chat),
             shares: true,
         };
         let engines = LocalEngines(given);
         let options = engines.options(&Settings::default()).expect("options");
         assert_eq!(options.model, ModelSource::Folder("given".into()));
         assert_eq!((options.device, options.threads), (Device::Cpu, Some(3)));
+        assert_eq!(options.prompt, Some(PromptForm::Chat));
         let set = Settings {
             model: Some("set".into()),
             device: "cuda:1".to_owned(),
             threads: Some(1),
+            prompt: PromptChoice::Raw,
             ..Settings::default()
         };
         let options = engines.options(&set).expect("options");
         assert_eq!(options.model, ModelSource::Folder("set".into()));
         assert_eq!((options.device, options.threads), (Device::Cuda(1), Some(1)));
+        assert_eq!(options.prompt, Some(PromptForm::Raw));
         assert!(engines.options(&Settings { device: "abacus".to_owned(), ..Settings::default() }).is_err());
     }
 }

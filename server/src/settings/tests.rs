@@ -39,7 +39,7 @@ fn the_defaults_are_read_as_they_are_written() {
 #[test]
 fn every_setting_is_read() {
     let sent = json!({
-        "model": "/models/one", "device": "cuda:1", "threads": 4, "enable": false,
+        "model": "/models/one", "device": "cuda:1", "prompt": "chat", "threads": 4, "enable": false,
         "languages": {"rust": false, "python": true},
         "inlineCompletion": {
             "automatic": false, "debounceMs": 0, "comments": false, "strings": false, "midLine": "always",
@@ -153,7 +153,7 @@ fn languages_are_on_unless_they_or_all_are_off() {
 #[test]
 fn only_what_the_model_runs_with_needs_it_loaded_again() {
     let default = Settings::default();
-    for sent in [json!({"model": "/m"}), json!({"device": "cpu"}), json!({"threads": 2})] {
+    for sent in [json!({"model": "/m"}), json!({"device": "cpu"}), json!({"prompt": "raw"}), json!({"threads": 2})] {
         assert!(default.differences_needing_reload(&read(&sent)), "{sent}");
     }
     for sent in [json!({}), json!({"drafts": true, "exclude": ["x"], "log": {"text": true}})] {
@@ -183,7 +183,7 @@ fn the_schema_describes_every_setting_and_gives_its_default() {
     assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
     assert_eq!(schema["additionalProperties"], false);
     let defaults = serde_json::to_value(Settings::default()).expect("settings are JSON");
-    assert_eq!(check(&schema, &defaults, ""), 21);
+    assert_eq!(check(&schema, &defaults, ""), 22);
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
