@@ -61,6 +61,8 @@ pub(crate) struct Filled {
     pub(crate) steps: usize,
     pub(crate) length: LengthUse,
     pub(crate) timings: Timings,
+    /// Whether it was cancelled, so that the last holes are as they were.
+    pub(crate) cancelled: bool,
 }
 
 /// What became of a hole.
@@ -76,7 +78,8 @@ pub(crate) struct Outcome {
     pub(crate) changes: Vec<Change>,
 }
 
-/// Fills holes, request by request. `on_step` gets how many holes were done before the step's.
+/// Fills holes, request by request. `on_step` gets how many holes were done before the step's. What was made to fit
+/// before a cancellation stays.
 pub(crate) fn fill_holes(
     engine: &dyn Infiller,
     holes: &Holes<'_>,
@@ -92,7 +95,14 @@ pub(crate) fn fill_holes(
         let Asked { seed, candidates, .. } = *asked;
         let request = InfillRequest { text: seen, language, holes: open, seed, candidates };
         let done = filled.outcomes.len();
-        let infill = engine.infill(&request, cancel, &mut |step| on_step(done, step))?;
+        let infill = match engine.infill(&request, cancel, &mut |step| on_step(done, step)) {
+            Err(Error::Cancelled) => {
+                filled.cancelled = true;
+                filled.outcomes.resize_with(holes.holes.len(), Outcome::default);
+                break;
+            }
+            infill => infill?,
+        };
         for (index, hole) in together.iter().enumerate() {
             filled.text.push_str(&text[read_to..hole.byte_range.start]);
             read_to = hole.byte_range.end;

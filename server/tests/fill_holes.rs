@@ -31,7 +31,7 @@ fn stderr(output: &Output) -> &str {
 
 /// What the JSON object says, held against the old text and the new one.
 fn checked(name: &str, text: &str, marker: &[&str]) -> Value {
-    let arguments = |format: &'static [&str]| [&["--holes"], marker, format].concat();
+    let arguments = |format: &'static [&str]| [&["--holes"], marker, &["--min-confidence", "0"], format].concat();
     let output = lacuna(name, text, &arguments(&["--json"]));
     let object: Value = serde_json::from_str(stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)));
     let holes = object["holes"].as_array().unwrap();
@@ -134,6 +134,21 @@ fn a_marker_in_plain_text_is_a_hole() {
         "Grüße, ____!\nThe first line and the second line.\n<?> and the third line.\nThe first line and the ____";
     assert_eq!(checked("a.txt", text, &["____"])["holes"].as_array().unwrap().len(), 2);
     assert_eq!(checked("a.txt", text, &["<?>"])["holes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn what_the_model_does_not_know_is_left_as_it_was() {
+    let output = lacuna("a.fasta", SEQUENCES, &["--holes", "X"]);
+    assert_eq!((stdout(&output), output.status.code()), (SEQUENCES, Some(3)));
+    let notes: Vec<&str> = stderr(&output).lines().collect();
+    assert!(notes.len() == 2 && notes.iter().all(|note| note.contains("stays: The confidence of ")), "{notes:?}");
+
+    let repeated = "The first line.\nThe second line.\n".repeat(6) + "The first @@\nThe second line.\n";
+    let known = lacuna("a.txt", &repeated, &["--holes", "@@"]);
+    assert_eq!((stdout(&known), known.status.code()), (repeated.replace("@@", "line.").as_str(), Some(0)));
+
+    let wrong = lacuna("a.txt", "a @@", &["--holes", "@@", "--min-confidence", "2"]);
+    assert_eq!(stderr(&wrong), "lacuna: --min-confidence is a share from 0 to 1\n");
 }
 
 #[test]

@@ -24,6 +24,7 @@ use super::watch::{self, Screen};
 use crate::holes::{Holes, with_leads};
 use crate::postprocess::{Change, Options, Surroundings};
 use crate::renoise;
+use crate::settings::InlineCompletionSettings;
 use crate::syntax::{find_hole, hole_of_range, language_of, parse};
 use many::{Many, Marked};
 use output::{CandidateReport, Report, TimingsMs};
@@ -42,6 +43,13 @@ pub(crate) struct FillArguments {
     /// the language's own placeholders, such as todo!(). The status is 3 where some are left as they were
     #[arg(long, value_name = "MARK", num_args = 0..=1, conflicts_with_all = ["at", "end", "watch"])]
     holes: Option<Option<String>>,
+    /// How sure the model must be of a fill, or the marker stays; 0 takes whatever fits
+    #[arg(long, value_name = "SHARE", requires = "holes", conflicts_with = "at",
+        default_value_t = InlineCompletionSettings::default().min_confidence)]
+    min_confidence: f64,
+    /// Holes that are filled at once, as far as they are near each other; the next ones read what was made of these
+    #[arg(long, value_name = "N", requires = "holes", conflicts_with = "at", default_value = "32")]
+    together: NonZeroUsize,
     /// Print what changes in the file, as a unified diff
     #[arg(long, requires = "holes", conflicts_with_all = ["at", "json"])]
     diff: bool,
@@ -110,6 +118,7 @@ fn language_named(name: &str) -> Result<Language, &'static str> {
 
 pub(crate) fn run(arguments: &FillArguments) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
+    ensure!((0.0..=1.0).contains(&arguments.min_confidence), "--min-confidence is a share from 0 to 1");
     let text = document::read(&arguments.file)?;
     let language = arguments.language.unwrap_or_else(|| {
         let first_line = text.lines().next().unwrap_or_default();

@@ -162,6 +162,9 @@ fn fill_all(
     let holes = Holes { text, language: snapshot.document.language, holes: &open };
     let asked = Asked { together: 1, seed: SEED, candidates: 1, fit: &fit };
     let filled = fill_holes(engine, &holes, &asked, cancel, &mut |done, step| drafts.send(&ranges[done..], &step))?;
+    if filled.cancelled {
+        return Err(Error::Cancelled);
+    }
     let mut replacements: Vec<Replacement> = Vec::new();
     let mut silence = None;
     for (hole, outcome) in open.into_iter().zip(filled.outcomes) {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use lacuna_engine::{Cancel, Candidate, Error, InfillRequest, Infiller, Language, LengthUse, Step};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::output::TimingsMs;
 use super::{FillArguments, diff, milliseconds_since};
 use crate::cli::position::{Position, positions_of};
 use crate::cli::terminal_text::{in_one_line, printable};
+use crate::cli::watch::INTERRUPTED;
 use crate::holes::{Asked, Filled, Holes, OpenHole, Outcome, around, fill_holes};
 use crate::postprocess::{Change, Filter, Options, Processed};
 use crate::renoise;
@@ -21,10 +22,6 @@ use crate::syntax::{find_markers, find_placeholders, is_residue, is_sequence_fil
 
 /// The status where some holes are left as they were.
 const SOME_LEFT: u8 = 3;
-
-/// Holes in a request. What was made of them is made to fit before the next ones read it, and a file with thousands of
-/// them takes no more for each than one with a few.
-const TOGETHER: usize = 32;
 
 /// What `--holes` shows of itself where somebody looks on.
 const PROGRESS: &str = "{bar:30} {pos} of {len} holes, {elapsed} of {duration}";
@@ -124,6 +121,10 @@ impl Many<'_> {
         notes: &mut dyn Write,
     ) -> anyhow::Result<ExitCode> {
         let filled = self.fill()?;
+        if filled.cancelled {
+            let count = filled.outcomes.iter().filter(|outcome| outcome.fill.is_some()).count();
+            writeln!(notes, "lacuna: interrupted: {count} of {} holes are filled", filled.outcomes.len())?;
+        }
         if self.arguments.json {
             serde_json::to_writer(&mut *out, &self.report(&filled)).map_err(io::Error::from)?;
             writeln!(out)?;
@@ -135,6 +136,9 @@ impl Many<'_> {
             out.write_all(if is_terminal { printable(&text) } else { text }.as_bytes())?;
         }
         out.flush()?;
+        if filled.cancelled {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
         self.write_notes(notes, &filled.outcomes)?;
         let all_filled = filled.outcomes.iter().all(|outcome| outcome.fill.is_some());
         Ok(if all_filled { ExitCode::SUCCESS } else { ExitCode::from(SOME_LEFT) })
@@ -145,16 +149,34 @@ impl Many<'_> {
         let fit = |candidate: Candidate, hole: &OpenHole, request: &InfillRequest| self.fit(candidate, hole, request);
         let holes = Holes { text: self.text, language: self.language, holes: &self.marked.holes };
         let asked = Asked {
-            together: TOGETHER,
+            together: self.arguments.together.get(),
             seed: self.arguments.seed,
             candidates: self.arguments.candidates.get(),
             fit: &fit,
         };
-        let filled = fill_holes(self.infiller, &holes, &asked, &Cancel::new(), &mut |done, step| {
+        let cancel = self.cancelled_by_interrupt()?;
+        let filled = fill_holes(self.infiller, &holes, &asked, &cancel, &mut |done, step| {
             bar.set_position((done + settled(&step)) as u64);
         })?;
         bar.finish_and_clear();
         Ok(filled)
+    }
+
+    /// Cancelled by Ctrl-C, so that the whole file can still be printed with what is filled by then. By a second one the
+    /// command ends at once, with nothing printed.
+    fn cancelled_by_interrupt(&self) -> anyhow::Result<Cancel> {
+        let cancel = Cancel::new();
+        let handler = {
+            let cancel = cancel.clone();
+            move || {
+                if cancel.is_cancelled() {
+                    std::process::exit(INTERRUPTED.into());
+                }
+                cancel.cancel();
+            }
+        };
+        ctrlc::set_handler(handler).context("Ctrl-C cannot be waited for")?;
+        Ok(cancel)
     }
 
     fn fit(
@@ -185,7 +207,8 @@ impl Many<'_> {
                 changes.push(Change { filter: Filter::Sequence, reason });
             }
         }
-        let (options, cancel) = (Options::default(), Cancel::new());
+        let options = Options { min_confidence: self.arguments.min_confidence as f32, ..Options::default() };
+        let cancel = Cancel::new();
         let (candidate, mut processed) =
             renoise::process(self.infiller, request, candidate, &around(request), &options, &cancel)?;
         let stood_there = self.text[hole.byte_range.clone()].trim();

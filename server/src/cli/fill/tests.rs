@@ -1,8 +1,13 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use clap::Parser;
+use lacuna_engine::{Description, Infill, Step};
 use serde_json::Value;
 
 use super::*;
 use crate::cli::fake::Fake;
+use crate::holes::{Asked, OpenHole, fill_holes};
+use crate::postprocess::Processed;
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -151,4 +156,50 @@ fn a_hole_without_a_fill_that_fits_keeps_its_marker() {
     assert!(notes.contains("`todo!()` stays: The fill is the marker once more."), "{notes}");
     // Another candidate may fit.
     assert!(marked(&[], text, &["  ", "7"]).0.contains("    7\n"));
+}
+
+/// An engine that is interrupted after so many requests.
+struct Interrupted {
+    fake: Fake,
+    left: AtomicUsize,
+}
+
+impl Infiller for Interrupted {
+    fn infill(
+        &self,
+        request: &InfillRequest,
+        cancel: &Cancel,
+        on_step: &mut dyn FnMut(Step<'_>),
+    ) -> Result<Infill, Error> {
+        let left = self.left.load(Ordering::Relaxed);
+        self.left.store(left.checked_sub(1).ok_or(Error::Cancelled)?, Ordering::Relaxed);
+        self.fake.infill(request, cancel, on_step)
+    }
+
+    fn describe(&self) -> &Description {
+        self.fake.describe()
+    }
+}
+
+#[test]
+fn what_is_filled_before_an_interruption_stays_and_the_rest_is_as_it_was() {
+    let text = "a ? b ?\nc ? d\n";
+    let at = |start: usize| OpenHole { byte_range: start..start + 1, lead: String::new(), extent: Extent::Line };
+    let open = [at(2), at(6), at(10)];
+    let holes = Holes { text, language: Language::Text, holes: &open };
+    let fit = |candidate: Candidate, _: &OpenHole, _: &InfillRequest| {
+        let text = candidate.fills[0].clone();
+        Ok((candidate, Processed { text, ..Processed::default() }))
+    };
+    let filled = |together: usize, requests: usize| {
+        let engine = Interrupted { fake: Fake::with_fills(&["x"]), left: AtomicUsize::new(requests) };
+        let asked = Asked { together, seed: 0, candidates: 1, fit: &fit };
+        let filled = fill_holes(&engine, &holes, &asked, &Cancel::new(), &mut |_, _| ()).unwrap();
+        let shown: Vec<bool> = filled.outcomes.iter().map(|outcome| outcome.fill.is_some()).collect();
+        (filled.text, filled.cancelled, shown)
+    };
+    assert_eq!(filled(1, 0), (text.to_owned(), true, vec![false; 3]));
+    assert_eq!(filled(1, 1), ("a x b ?\nc ? d\n".to_owned(), true, vec![true, false, false]));
+    assert_eq!(filled(2, 1), ("a x b x\nc ? d\n".to_owned(), true, vec![true, true, false]));
+    assert_eq!(filled(2, 2), ("a x b x\nc x d\n".to_owned(), false, vec![true; 3]));
 }
