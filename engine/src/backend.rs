@@ -7,12 +7,14 @@ pub(crate) mod cpu;
 #[cfg(any(feature = "cuda", test))]
 pub(crate) mod cuda;
 mod step;
+mod timed;
 
 use crate::canvas::TokenSet;
 use crate::philox::Place;
 use crate::{Cancel, Error};
 
 pub(crate) use step::{CanvasHoles, StepInput, StepOutcome};
+pub(crate) use timed::Timed;
 
 /// A run of packed rows that belong to one prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

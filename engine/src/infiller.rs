@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cancel, Error};
+use crate::{Cancel, Error, StageTimes};
 
 /// Text in, text out: all that a front end sees of an engine, whether it runs here or elsewhere.
 pub trait Infiller: Send + Sync {
@@ -188,6 +188,8 @@ pub struct Timings {
     pub prompt_ms: f64,
     /// All choosing and all denoising steps.
     pub denoise_ms: f64,
+    /// More closely, from an engine that was opened to tell.
+    pub stages: Option<StageTimes>,
 }
 
 /// The draft after one round of choosing or one denoising step.

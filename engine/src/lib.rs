@@ -18,6 +18,7 @@ mod backend;
 mod cancel;
 mod canvas;
 mod checkpoint;
+mod clock;
 mod denoiser;
 mod embedded;
 mod error;
@@ -31,6 +32,7 @@ mod sampler;
 mod tokenizer;
 
 pub use cancel::Cancel;
+pub use clock::{Stage, StageTimes};
 pub use error::Error;
 pub use infiller::{
     Candidate, Choice, Description, Device, Elastic, Extent, Hole, Infill, InfillRequest, Infiller, Language,

@@ -11,12 +11,13 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Timed};
 use crate::canvas::TokenSet;
 use crate::checkpoint::{Checkpoint, ModelConfig, Noise};
+use crate::clock::{Clock, Stage};
 use crate::infiller::check::check;
 use crate::noise::{NoiseKind, SeededNoise};
 use crate::prompt::{self, Budget, Chat, Form, Markers};
@@ -24,7 +25,7 @@ use crate::sampler::Schedule;
 use crate::tokenizer::Tokenizer;
 use crate::{
     Cancel, Description, Device, Elastic, Error, Infill, InfillRequest, Infiller, LengthUse, ModelSource, PromptForm,
-    Step,
+    Step, Timings,
 };
 
 pub use autoregress::Autoregressor;
@@ -57,12 +58,21 @@ pub struct LocalOptions {
     /// How text becomes a prompt; as suits the checkpoint where it is `None`: as a message if it has a template for
     /// messages and no layout that it has learned.
     pub prompt: Option<PromptForm>,
+    /// Whether answers tell the time by stage. On a card, which does its work later, the times would say little.
+    pub clocked: bool,
 }
 
 impl Default for LocalOptions {
     /// The embedded model, wherever it runs best.
     fn default() -> Self {
-        Self { model: ModelSource::Embedded, device: Device::Auto, threads: None, elastic: None, prompt: None }
+        Self {
+            model: ModelSource::Embedded,
+            device: Device::Auto,
+            threads: None,
+            elastic: None,
+            prompt: None,
+            clocked: false,
+        }
     }
 }
 
@@ -115,7 +125,14 @@ fn open_engine<W: OnEngine>(
         type Output = W::Output;
 
         fn run<B: Backend + 'static>(self, backend: B, device: String) -> Result<W::Output, Error> {
-            Engine::new(self.checkpoint, backend, device, self.options).map(|engine| self.work.run(engine))
+            let Self { checkpoint, options, work } = self;
+            if !options.clocked {
+                return Engine::new(checkpoint, backend, device, options).map(|engine| work.run(engine));
+            }
+            let clock = Arc::new(Clock::default());
+            let timed = Timed { backend, clock: Arc::clone(&clock) };
+            let engine = Engine::new(checkpoint, timed, device, options)?;
+            Ok(work.run(Engine { clock: Some(clock), ..engine }))
         }
     }
     let checkpoint = open_checkpoint(&options.model)?;
@@ -182,6 +199,8 @@ struct Engine<B: Backend> {
     noise: SeededNoise,
     /// What holes may hold, by the indices that [`prompt`] names.
     sets: [TokenSet; 2],
+    /// Runs if somebody asked for it.
+    clock: Option<Arc<Clock>>,
     state: Mutex<State<B>>,
 }
 
@@ -245,6 +264,7 @@ impl<B: Backend> Engine<B> {
                 vocabulary: vocabulary as u32,
             },
             sets,
+            clock: None,
             state: Mutex::new(State {
                 workspace: backend.new_workspace(workspace_rows)?,
                 workspace_rows,
@@ -253,6 +273,16 @@ impl<B: Backend> Engine<B> {
             tokenizer,
             backend,
         })
+    }
+}
+
+impl<B: Backend> Engine<B> {
+    /// Does work that belongs to a stage.
+    fn time<R>(&self, stage: Stage, work: impl FnOnce() -> R) -> R {
+        match &self.clock {
+            Some(clock) => clock.time(stage, work),
+            None => work(),
+        }
     }
 }
 
@@ -275,7 +305,8 @@ impl<B: Backend> Infiller for Engine<B> {
         self.choose(&mut state, &mut progress, cancel, on_step)?;
         self.fill(&mut state, &mut progress, cancel, on_step)?;
         let length = LengthUse { elastic: self.elastic, ..progress.length };
-        Ok(Infill { candidates: progress.candidates(), prompt: progress.prompt, length, timings: progress.timings })
+        let timings = Timings { stages: self.clock.as_ref().map(|clock| clock.take()), ..progress.timings };
+        Ok(Infill { candidates: progress.candidates(), prompt: progress.prompt, length, timings })
     }
 
     fn describe(&self) -> &Description {

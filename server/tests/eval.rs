@@ -80,6 +80,26 @@ fn what_is_right_and_what_is_shown_is_counted() {
 }
 
 #[test]
+fn the_time_of_a_fill_is_told_by_stage() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tasks.jsonl"), tasks()).unwrap();
+    let output = eval(folder.path(), &["tasks.jsonl", "--stages", "--json", "--out", "out.jsonl"]);
+    let spent = report(&output)["spent"].clone();
+    for stage in
+        ["tokenising_ms", "prompt_encoding_ms", "attention_ms", "feed-forward_ms", "last_layer_ms", "canvas_rows"]
+    {
+        assert!(spent[stage].as_f64().unwrap() > 0.0, "{stage}: {spent}");
+    }
+    let outcomes = fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
+    let steps = outcomes.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["spent"]["steps"].as_f64());
+    assert!((steps.map(Option::unwrap).sum::<f64>() / 3.0 - spent["steps"].as_f64().unwrap()).abs() < 1e-9);
+    // Nobody asked.
+    assert_eq!(report(&eval(folder.path(), &["tasks.jsonl", "--json"])).get("spent"), None);
+    let table = eval(folder.path(), &["tasks.jsonl", "--stages"]);
+    assert!(String::from_utf8(table.stdout).unwrap().contains("\nhead and samples "));
+}
+
+#[test]
 fn several_jobs_come_to_the_same_in_the_same_order() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tasks.jsonl"), tasks().repeat(3)).unwrap();

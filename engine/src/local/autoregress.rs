@@ -133,7 +133,7 @@ impl<B: Backend> Infiller for Writer<B> {
             confidences: vec![confidence],
             steps: writing.tokens,
         };
-        let timings = Timings { prompt_ms, denoise_ms: milliseconds_since(started) };
+        let timings = Timings { prompt_ms, denoise_ms: milliseconds_since(started), stages: None };
         let prompt = PromptUse { tokens: prompt.len(), reused: 0, canvas_rows: 0 };
         Ok(Infill { candidates: vec![candidate], prompt, length: LengthUse::default(), timings })
     }

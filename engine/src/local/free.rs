@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Engine, State, answer, milliseconds_since, progress::Progress};
 use crate::backend::Backend;
 use crate::canvas::Canvas;
+use crate::clock::Stage;
 use crate::denoiser::{CanvasJob, Run, StepReport};
 use crate::noise::Noise;
 use crate::philox::Place;
@@ -61,9 +62,10 @@ impl<B: Backend> Engine<B> {
         let candidates = progress.request.candidates.clamp(1, CANDIDATES_LIMIT);
         let seed = progress.request.seed;
         let started = Instant::now();
-        let mut layout = prompt::lay_out(passage, &self.tokenizer, &self.form, self.budget)?;
+        let mut layout =
+            self.time(Stage::LayOut, || prompt::lay_out(passage, &self.tokenizer, &self.form, self.budget))?;
         let holes = &holes[..layout.holes.len()];
-        let priors = self.priors(passage, layout.holes.len());
+        let priors = self.time(Stage::Prior, || self.priors(passage, layout.holes.len()));
         self.make_room_for_priors(passage, &priors, &mut layout);
         let layouts = self.lengths(&layout);
         let limits: Vec<usize> = passage.holes[..layout.holes.len()].iter().map(|hole| hole.rows_max).collect();
@@ -79,8 +81,8 @@ impl<B: Backend> Engine<B> {
         let started = Instant::now();
         let jobs = (0..candidates)
             .flat_map(|candidate| layouts.iter().map(move |layout| (candidate, layout)))
-            .map(|(candidate, layout)| self.job(seed, candidate as u32, layout, &limits, &priors))
-            .collect();
+            .map(|(candidate, layout)| self.job(seed, candidate as u32, layout, &limits, &priors));
+        let jobs = self.time(Stage::Votes, || jobs.collect());
         let run = Run {
             backend: &self.backend,
             layers: self.layers,

@@ -47,7 +47,7 @@ impl Infiller for Copier {
         }
         let confidence = (log_sum / request.holes.len() as f64).exp() as f32;
         let choices = vec![None; fills.len()];
-        let timings = Timings { prompt_ms: 0.0, denoise_ms: started.elapsed().as_secs_f64() * 1e3 };
+        let timings = Timings { prompt_ms: 0.0, denoise_ms: started.elapsed().as_secs_f64() * 1e3, stages: None };
         let candidate = Candidate { fills, choices, confidence, confidences, tokens: 0, steps: 0 };
         Ok(Infill { candidates: vec![candidate], prompt: PromptUse::default(), length: LengthUse::default(), timings })
     }

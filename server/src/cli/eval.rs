@@ -2,6 +2,7 @@
 
 mod results;
 mod score;
+mod stages;
 mod task;
 
 use std::collections::BTreeMap;
@@ -21,10 +22,11 @@ use lacuna_engine::{Autoregressor, Cancel, Copier, Elastic, Error, InfillRequest
 use serde::Serialize;
 
 use super::options::{EngineOptions, PromptOption, open_engine};
-use crate::postprocess::{self, Options, Processed, Surroundings};
+use crate::postprocess::{self, Filter, Options, Processed, Surroundings};
 use crate::renoise;
 use results::Results;
 use score::{Outcome, Summary};
+use stages::{Busy, FitTimes, Spent};
 use task::Task;
 
 #[derive(Debug, clap::Args)]
@@ -64,6 +66,9 @@ pub(crate) struct EvalArguments {
     /// Run so many tasks at once, with one thread each; then no times are measured
     #[arg(long, value_name = "N", default_value = "1")]
     jobs: NonZeroUsize,
+    /// Say what a fill costs, stage by stage; on the processor only
+    #[arg(long, conflicts_with_all = ["baseline", "jobs"])]
+    stages: bool,
     #[command(flatten)]
     engine: EngineOptions,
     #[command(flatten)]
@@ -155,6 +160,7 @@ impl EvalArguments {
                 threads: self.engine.threads().or(one_each),
                 elastic: self.elastic.as_deref().map(elastic),
                 prompt: self.prompt.form(),
+                clocked: self.stages,
             })
         };
         Ok(match self.baseline {
@@ -173,6 +179,8 @@ impl EvalArguments {
     ) -> anyhow::Result<(String, Vec<Outcome>)> {
         let jobs = self.jobs.get().min(tasks.len());
         let infillers = (0..jobs).map(|_| self.open()).collect::<anyhow::Result<Vec<_>>>()?;
+        let on_processor = infillers.iter().all(|infiller| infiller.describe().device.starts_with("cpu"));
+        ensure!(on_processor || !self.stages, "--stages clocks the processor; use --device cpu");
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Results::new(tasks.len(), completions));
         let work = |infiller: &dyn Infiller| -> anyhow::Result<()> {
@@ -211,8 +219,18 @@ impl EvalArguments {
             Err(Error::Request(reason)) => anyhow::bail!("{reason}"),
             Err(error) => return Err(error.into()),
         };
-        let best = infill.candidates.into_iter().next().context("the engine gave no fill")?;
+        let ms_of_fill = milliseconds_since(start);
+        let best = infill.candidates.first().context("the engine gave no fill")?.clone();
         let around = Surroundings { before: &task.before, after: &task.after, extent, language: task.language() };
+        // By themselves the filters take too little to matter, so for their times they are applied once more.
+        let start = Instant::now();
+        if self.stages && !self.raw {
+            let others = Options { off: vec![Filter::Syntax], ..Options::default() };
+            postprocess::process_with(&best.fills[0], None, &around, &others);
+        }
+        let filters = milliseconds_since(start);
+        let start = Instant::now();
+        let again = Busy::new(infiller);
         let (best, processed) = if self.raw {
             let text = best.fills.first().cloned().unwrap_or_default();
             (best, Processed { text, ..Processed::default() })
@@ -220,9 +238,11 @@ impl EvalArguments {
             let processed = postprocess::process(&best.fills[0], &around);
             (best, processed)
         } else {
-            renoise::process(infiller, &request, best, &around, &Options::default(), &Cancel::new())?
+            renoise::process(&again, &request, best, &around, &Options::default(), &Cancel::new())?
         };
-        let ms = start.elapsed().as_secs_f64() * 1000.0;
+        let fit = FitTimes { all: milliseconds_since(start), filters, again: again.milliseconds() };
+        let ms = ms_of_fill + fit.all;
+        let fit = if self.raw { FitTimes::default() } else { fit };
         Ok(Outcome {
             task_id: task.task_id.clone(),
             completion: processed.text,
@@ -231,8 +251,13 @@ impl EvalArguments {
             tokens: best.tokens,
             steps: best.steps,
             ms: (self.jobs.get() == 1).then_some(ms),
+            spent: Spent::of(&infill, fit),
         })
     }
+}
+
+fn milliseconds_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1000.0
 }
 
 fn elastic(mechanisms: &[Mechanism]) -> Elastic {
@@ -281,5 +306,5 @@ fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             summary.p50_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}")),
         )?;
     }
-    Ok(())
+    report.all.spent.iter().try_for_each(|spent| spent.write(out))
 }

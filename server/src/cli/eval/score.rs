@@ -1,5 +1,6 @@
 use serde::Serialize;
 
+use super::stages::Spent;
 use super::task::Task;
 use crate::syntax::{errors, parse};
 
@@ -16,6 +17,9 @@ pub(super) struct Outcome {
     /// Milliseconds; absent where several tasks ran at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ms: Option<f64>,
+    /// Absent where nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spent: Option<Spent>,
 }
 
 /// What came of many tasks. Shares are in 0..=1, and absent where there is nothing that they are shares of.
@@ -50,6 +54,9 @@ pub(super) struct Summary {
     pub(super) p50_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) p95_ms: Option<f64>,
+    /// What a fill cost at the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spent: Option<Spent>,
 }
 
 /// One outcome held against its task's solution.
@@ -136,6 +143,7 @@ impl Summary {
             mean_ms: (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64),
             p50_ms: percentile(0.5),
             p95_ms: percentile(0.95),
+            spent: Spent::mean(all.iter().filter_map(|(outcome, _)| outcome.spent)),
         }
     }
 }
