@@ -188,7 +188,8 @@ pub struct Timings {
     pub prompt_ms: f64,
     /// All choosing and all denoising steps.
     pub denoise_ms: f64,
-    /// More closely, from an engine that was opened to tell.
+    /// More closely, from an engine that was opened to tell and runs in this process.
+    #[serde(skip)]
     pub stages: Option<StageTimes>,
 }
 

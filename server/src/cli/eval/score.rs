@@ -40,7 +40,8 @@ pub(super) struct Summary {
     pub(super) coverage: f64,
     pub(super) precision_shown: Option<f64>,
     pub(super) syntax_valid_shown: Option<f64>,
-    /// Like `syntax_valid_shown`, where the solution's further lines come after a fill that has fewer.
+    /// Like `syntax_valid_shown`, but a fill that has fewer lines than the solution may also be one that the solution's
+    /// further lines make valid.
     pub(super) syntax_sound_shown: Option<f64>,
     pub(super) first_line_shown: Option<f64>,
     /// The mean difference in lines between completion and solution.
@@ -74,13 +75,15 @@ impl Score {
     fn of(task: &Task, outcome: &Outcome, strip: bool) -> Self {
         let trim = |text: &str| if strip { text.trim_end().to_owned() } else { text.to_owned() };
         let lines = |text: &str| text.matches('\n').count();
+        let valid = is_valid(task, &outcome.completion);
+        let further = with_further_lines(&outcome.completion, &task.solution);
         Self {
             exact: trim(&outcome.completion) == trim(&task.solution),
             has_words: task.solution.chars().any(char::is_alphanumeric),
             first_line: outcome.completion.lines().next() == task.solution.lines().next(),
             similarity: strsim::normalized_levenshtein(&outcome.completion, &task.solution),
-            valid: is_valid(task, &outcome.completion),
-            sound: is_valid(task, &with_further_lines(&outcome.completion, &task.solution)),
+            valid,
+            sound: valid.map(|valid| valid || is_valid(task, &further) == Some(true)),
             length_error: lines(&outcome.completion).abs_diff(lines(&task.solution)),
         }
     }
