@@ -12,9 +12,7 @@ use crate::syntax::{Checker, grammar};
 const BUDGET: Duration = Duration::from_millis(60);
 /// How many shorter beginnings of a fill are tried.
 const TRIES: usize = 8;
-/// Marks are tried for so long at most.
-const MARKS_BUDGET: Duration = Duration::from_millis(20);
-/// What a line may lack at its end, in any language and in one of them.
+/// What a line may lack at its end, in any language and, more likely, in one of them.
 const MARKS: [&str; 8] = [")", "]", ",", "),", "))", "\"", "\",", "\")"];
 const RUST_MARKS: [&str; 4] = [";", ");", " {", ") {"];
 const PYTHON_MARKS: [&str; 3] = [":", "):", "\"):"];
@@ -55,9 +53,8 @@ fn lacking(fill: &str, around: &Surroundings<'_>, checker: &mut Checker<'_>) -> 
         return None;
     }
     let has_words = fill.chars().any(char::is_alphanumeric);
-    let deadline = Instant::now() + MARKS_BUDGET;
     let of_language: &[&str] = if around.language == Language::Rust { &RUST_MARKS } else { &PYTHON_MARKS };
-    for mark in MARKS.iter().chain(of_language).take_while(|_| Instant::now() < deadline) {
+    for mark in of_language.iter().chain(&MARKS) {
         if checker.errors(&[fill, mark].concat())? < errors {
             return Some(format!("The line would lack something, such as `{}`.", mark.trim()));
         }
