@@ -144,19 +144,19 @@ impl Checkpoint {
     }
 
     /// How the matrix of a linear layer is quantised, if it is. `module` is its name in the decoder, without `.weight`.
-    #[cfg(feature = "cuda")]
+    #[cfg(any(feature = "cuda", test))]
     pub(crate) fn scheme(&self, module: &str) -> Option<quantised::Scheme> {
         self.linears.scheme(module)
     }
 
     /// Whether what a tensor of all experts would hold stands expert by expert.
-    #[cfg(feature = "cuda")]
+    #[cfg(any(feature = "cuda", test))]
     pub(crate) fn has_split(&self, fused: &str) -> bool {
         linears::split_experts(&self.tensors, fused).is_some()
     }
 
     /// The matrices that are stored in a plain format.
-    #[cfg(feature = "cuda")]
+    #[cfg(any(feature = "cuda", test))]
     pub(crate) fn plain_matrices(&self) -> Vec<String> {
         let is_plain = |name: &String| self.stored_dtype(name).is_some();
         let matrices = expected_tensors(&self.config).into_iter().filter(|(_, shape)| shape.len() > 1);

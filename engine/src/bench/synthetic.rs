@@ -30,12 +30,16 @@ pub struct SyntheticOptions {
     pub repeats: usize,
 }
 
-/// A dtype of random weights.
+/// How random weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SyntheticDtype {
     /// Products on tensor cores.
     Bf16,
+    /// Attention, dense and expert networks in E4M3 as in the published FP8 checkpoint, the rest in BF16.
+    Fp8,
+    /// Experts in E2M1 with a scale for every 16, as in the published NVFP4 checkpoint, the rest in BF16.
+    Nvfp4,
     /// Exact products.
     F32,
 }

@@ -36,6 +36,8 @@ pub(crate) struct BenchArguments {
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum DtypeChoice {
     Bf16,
+    Fp8,
+    Nvfp4,
     F32,
 }
 
@@ -65,6 +67,8 @@ impl BenchArguments {
             shape: shape.to_owned(),
             dtype: match self.dtype {
                 DtypeChoice::Bf16 => SyntheticDtype::Bf16,
+                DtypeChoice::Fp8 => SyntheticDtype::Fp8,
+                DtypeChoice::Nvfp4 => SyntheticDtype::Nvfp4,
                 DtypeChoice::F32 => SyntheticDtype::F32,
             },
             device: self.engine.device,

@@ -1,5 +1,7 @@
 //! Matrices on the device in the format that the checkpoint has them in, and the rows that their products take.
 
+use std::ops::Range;
+
 use lacuna_kernels::ops::experts::{experts_down, experts_gated};
 use lacuna_kernels::ops::linear::{LinearScratch, Matrix, Weights as WeightSlice, gated_linear, linear};
 use lacuna_kernels::ops::quantised::{FP4_WORD, Fp8Rows, Fp8RowsMut, quantise_rows};
@@ -8,6 +10,7 @@ use lacuna_kernels::ops::rows::NormedRows;
 use lacuna_kernels::{Arena, Buffer, Device, Error, Slice, SliceMut, bf16};
 
 use super::Activation;
+use super::source::Target;
 use crate::checkpoint::Dtype;
 use crate::checkpoint::quantised::{NVFP4_GROUP, Scheme};
 
@@ -90,6 +93,25 @@ impl WeightMatrix {
             },
         };
         Matrix { weights, outputs: self.outputs, inputs: self.inputs }
+    }
+
+    /// Some of its rows, to be filled.
+    pub(super) fn rows_mut<'a>(&'a mut self, rows: Range<usize>, packed: &'a mut Buffer<u8>) -> Target<'a> {
+        let range = rows.start * self.inputs..rows.end * self.inputs;
+        let part = |per: usize| range.start / per..range.end / per;
+        match &mut self.numbers {
+            Numbers::F32(numbers) => Target::F32(numbers.slice_mut(range)),
+            Numbers::Bf16(numbers) => Target::Bf16(numbers.slice_mut(range)),
+            Numbers::Fp8 { numbers, scales, .. } => {
+                Target::Fp8 { numbers: numbers.slice_mut(range), scales: scales.slice_mut(rows) }
+            }
+            Numbers::Nvfp4 { words, group_scales, scales } => Target::Nvfp4 {
+                words: words.slice_mut(part(FP4_WORD)),
+                group_scales: group_scales.slice_mut(part(NVFP4_GROUP)),
+                scales: scales.slice_mut(rows),
+                packed,
+            },
+        }
     }
 
     /// Whether a row of inputs is rounded to e4m3 before the product.

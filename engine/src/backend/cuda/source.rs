@@ -1,33 +1,56 @@
 //! Where weights come from.
 
-use lacuna_kernels::{Device, SliceMut, bf16};
+use lacuna_kernels::ops::quantised::arrange_fp4;
+use lacuna_kernels::{Buffer, Device, SliceMut, bf16};
 
 use super::{Activation, failed};
 use crate::Error;
+use crate::checkpoint::quantised::{Nvfp4Matrix, Scheme, StoredMatrix};
 use crate::checkpoint::{Checkpoint, Dtype, TensorView, WeightData};
+
+/// What the name of a linear layer's weights ends in.
+const WEIGHT: &str = ".weight";
 
 /// Numbers that are converted at a time, where they are.
 const CONVERTED: usize = 1 << 20;
 /// Numbers that are copied at a time, so that progress is seen.
 const COPIED: usize = 1 << 26;
 
-/// A part of a matrix on the device, to be filled.
+/// Rows of a matrix on the device, to be filled.
 pub(crate) enum Target<'a> {
     F32(SliceMut<'a, f32>),
     Bf16(SliceMut<'a, bf16>),
+    Fp8 {
+        /// [outputs, inputs]: E4M3.
+        numbers: SliceMut<'a, u8>,
+        /// [outputs]
+        scales: SliceMut<'a, f32>,
+    },
+    Nvfp4 {
+        /// [outputs, inputs / 8]: E2M1 as products take them.
+        words: SliceMut<'a, u32>,
+        /// [outputs, inputs / 16]: E4M3.
+        group_scales: SliceMut<'a, u8>,
+        /// [outputs]
+        scales: SliceMut<'a, f32>,
+        /// Room for numbers as they are stored, before they are arranged; grows where it is too small.
+        packed: &'a mut Buffer<u8>,
+    },
 }
 
 /// Gives tensors by name.
 pub(crate) trait Source {
-    /// The checkpoint that tensors come from, which may be quantised, if it is one.
-    fn checkpoint(&self) -> Option<&Checkpoint> {
-        None
-    }
+    /// How a matrix is quantised, if it is; by its tensor's name.
+    fn scheme(&self, name: &str) -> Option<Scheme>;
+    /// Whether what a tensor of all experts would hold stands expert by expert.
+    fn has_split(&self, fused: &str) -> bool;
+    /// What to say where matrices that one product takes together are quantised in different ways.
+    fn mixed(&self, names: &str) -> Error;
     /// The dtype that products with the model's matrices are made in, if every matrix that is not quantised is stored in one.
     fn matrix_dtype(&self) -> Dtype;
     /// What embeddings are multiplied by.
     fn embedding_scale(&self) -> f32;
-    /// Fills a part of a matrix; `copied` is told of the bytes as they arrive.
+    /// Fills a target with a matrix; `copied` is told of the bytes as they arrive.
     fn fill(
         &self,
         device: &Device,
@@ -41,8 +64,16 @@ pub(crate) trait Source {
 }
 
 impl Source for Checkpoint {
-    fn checkpoint(&self) -> Option<&Checkpoint> {
-        Some(self)
+    fn scheme(&self, name: &str) -> Option<Scheme> {
+        Checkpoint::scheme(self, name.strip_suffix(WEIGHT)?)
+    }
+
+    fn has_split(&self, fused: &str) -> bool {
+        Checkpoint::has_split(self, fused)
+    }
+
+    fn mixed(&self, names: &str) -> Error {
+        Checkpoint::mixed(self, names)
     }
 
     fn matrix_dtype(&self) -> Dtype {
@@ -62,12 +93,30 @@ impl Source for Checkpoint {
         target: Target<'_>,
         copied: &mut dyn FnMut(u64),
     ) -> Result<(), Error> {
-        let view = self.tensor(name, shape)?;
-        let filled = match (view.data, target) {
-            (WeightData::F32(values), Target::F32(target)) => copy(values, target, copied),
-            (WeightData::Bf16(values), Target::Bf16(target)) => copy(values, target, copied),
-            (data, Target::F32(target)) => convert(data, target, copied),
-            (data, Target::Bf16(target)) => convert(data, target, copied),
+        // Only linear layers, whose weights are [outputs, inputs], are quantised.
+        let stored = || match (name.strip_suffix(WEIGHT), shape) {
+            (Some(module), [outputs, inputs]) => self.matrix(module, *outputs, *inputs),
+            _ => Err(unexpected(device, name)),
+        };
+        let filled = match target {
+            Target::F32(target) => match self.tensor(name, shape)?.data {
+                WeightData::F32(values) => copy(values, target, copied),
+                data => convert(data, target, copied),
+            },
+            Target::Bf16(target) => match self.tensor(name, shape)?.data {
+                WeightData::Bf16(values) => copy(values, target, copied),
+                data => convert(data, target, copied),
+            },
+            Target::Fp8 { mut numbers, mut scales } => {
+                let StoredMatrix::Fp8(matrix) = stored()? else { return Err(unexpected(device, name)) };
+                copied((matrix.weights.len() + size_of_val(&matrix.scales[..])) as u64);
+                numbers.write(matrix.weights).and_then(|()| scales.write(&matrix.scales))
+            }
+            Target::Nvfp4 { words, group_scales, scales, packed } => {
+                let StoredMatrix::Nvfp4(matrix) = stored()? else { return Err(unexpected(device, name)) };
+                copied((matrix.packed.len() + matrix.scales.len()) as u64);
+                arrange(device, &matrix, words, group_scales, scales, packed)
+            }
         };
         filled.map_err(failed(device))
     }
@@ -75,6 +124,30 @@ impl Source for Checkpoint {
     fn vector(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         self.tensor(name, shape).map(TensorView::to_f32)
     }
+}
+
+/// A matrix is not stored as the configuration said before.
+fn unexpected(device: &Device, name: &str) -> Error {
+    let reason = format!("`{name}` is not stored as the configuration says");
+    Error::Device { device: super::name_of(device), reason }
+}
+
+fn arrange(
+    device: &Device,
+    matrix: &Nvfp4Matrix<'_>,
+    words: SliceMut<'_, u32>,
+    mut group_scales: SliceMut<'_, u8>,
+    mut scales: SliceMut<'_, f32>,
+    packed: &mut Buffer<u8>,
+) -> Result<(), lacuna_kernels::Error> {
+    let count = matrix.packed.len();
+    if packed.len() < count {
+        *packed = device.allocate(count)?;
+    }
+    packed.slice_mut(0..count).write(matrix.packed)?;
+    arrange_fp4(packed.slice(0..count), words)?;
+    group_scales.write(matrix.scales)?;
+    scales.write(&vec![matrix.global_scale; scales.len()])
 }
 
 /// Copies numbers from where they lie: mapped files are read as they go, and never held.

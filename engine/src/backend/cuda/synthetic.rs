@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use lacuna_kernels::ops::fill::fill;
-use lacuna_kernels::{Device, KernelTime};
+use lacuna_kernels::ops::quantised::{Fp8RowsMut, quantise_rows};
+use lacuna_kernels::{Device, KernelTime, SliceMut, bf16};
 
 use super::costs::{prefill_flop, step_bytes};
 use super::rates::copy_rate;
@@ -14,8 +15,10 @@ use crate::bench::{
     EndlessRun, SyntheticDtype, SyntheticKernel, SyntheticOptions, SyntheticPrefill, SyntheticReport, SyntheticStep,
     quantile, random_ids, step_flop,
 };
+use crate::checkpoint::quantised::{Nvfp4Layout, Scheme};
 use crate::checkpoint::{Dtype, ModelConfig};
 use crate::local::LoadProgress;
+use crate::philox::{self, Place, Purpose};
 use crate::{Cancel, Error};
 
 /// Times that a prompt is encoded.
@@ -23,17 +26,47 @@ const PREFILLS: usize = 5;
 
 /// Weights that look random, at the scale of a trained model's.
 pub(super) struct Synthetic {
-    pub(super) dtype: Dtype,
+    pub(super) dtype: SyntheticDtype,
     pub(super) hidden: usize,
 }
 
+/// Rows that are rounded at a time, in numbers.
+const ROUNDED: usize = 1 << 26;
+/// Words of random E2M1 that are repeated over a matrix.
+const REPEATED_WORDS: usize = 1 << 20;
+/// The root of the mean square of all E2M1, whose magnitudes are 0, 1/2, 1, 3/2, 2, 3, 4 and 6.
+const E2M1_DEVIATION: f32 = 2.925;
+/// One in E4M3.
+const E4M3_ONE: u8 = 0x38;
+
 impl Source for Synthetic {
+    fn scheme(&self, name: &str) -> Option<Scheme> {
+        let is_expert = name.contains(".experts.");
+        let is_dense = name.contains(".self_attn.") && name.ends_with("_proj.weight") || name.contains(".mlp.");
+        match self.dtype {
+            SyntheticDtype::Fp8 if is_expert || is_dense => Some(Scheme::Fp8),
+            SyntheticDtype::Nvfp4 if is_expert => Some(Scheme::Nvfp4(Nvfp4Layout::ModelOpt)),
+            _ => None,
+        }
+    }
+
+    fn has_split(&self, _fused: &str) -> bool {
+        false
+    }
+
+    fn mixed(&self, names: &str) -> Error {
+        Error::Request(format!("`{names}` are quantised in different ways"))
+    }
+
     fn matrix_dtype(&self) -> Dtype {
-        self.dtype
+        match self.dtype {
+            SyntheticDtype::F32 => Dtype::F32,
+            SyntheticDtype::Bf16 | SyntheticDtype::Fp8 | SyntheticDtype::Nvfp4 => Dtype::Bf16,
+        }
     }
 
     fn embedding_scale(&self) -> f32 {
-        self.dtype.round((self.hidden as f64).sqrt())
+        self.matrix_dtype().round((self.hidden as f64).sqrt())
     }
 
     fn fill(
@@ -51,6 +84,17 @@ impl Source for Synthetic {
         let (bytes, filled) = match target {
             Target::F32(target) => (target.len() * 4, fill(seed, bound, target)),
             Target::Bf16(target) => (target.len() * 2, fill(seed, bound, target)),
+            Target::Fp8 { numbers, scales } => {
+                (numbers.len() + scales.len() * 4, fill_fp8(device, seed, bound, inputs, numbers, scales))
+            }
+            Target::Nvfp4 { words, mut group_scales, mut scales, .. } => {
+                let bytes = words.len() * 4 + group_scales.len() + scales.len() * 4;
+                let one = (inputs as f32).sqrt().recip() / E2M1_DEVIATION;
+                let filled = fill_words(seed, words)
+                    .and_then(|()| group_scales.write(&vec![E4M3_ONE; group_scales.len()]))
+                    .and_then(|()| scales.write(&vec![one; scales.len()]));
+                (bytes, filled)
+            }
         };
         filled.map_err(failed(device))?;
         copied(bytes as u64);
@@ -60,6 +104,44 @@ impl Source for Synthetic {
     fn vector(&self, _name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         Ok(vec![1.0; shape.iter().product()])
     }
+}
+
+/// Rounds random numbers as a checkpoint's would be.
+fn fill_fp8(
+    device: &Device,
+    seed: u64,
+    bound: f32,
+    inputs: usize,
+    mut numbers: SliceMut<'_, u8>,
+    mut scales: SliceMut<'_, f32>,
+) -> Result<(), lacuna_kernels::Error> {
+    let rows_at_once = (ROUNDED / inputs).clamp(1, scales.len().max(1));
+    let mut exact = device.allocate::<bf16>(rows_at_once * inputs)?;
+    for start in (0..scales.len()).step_by(rows_at_once) {
+        let rows = start..scales.len().min(start + rows_at_once);
+        let mut exact = exact.slice_mut(0..rows.len() * inputs);
+        fill(seed ^ start as u64, bound, exact.reborrow())?;
+        let rounded = Fp8RowsMut {
+            numbers: numbers.reborrow().slice(rows.start * inputs..rows.end * inputs),
+            scales: scales.reborrow().slice(rows),
+        };
+        quantise_rows(exact.as_slice(), inputs, rounded)?;
+    }
+    Ok(())
+}
+
+/// Any bits are numbers in E2M1.
+fn fill_words(seed: u64, mut words: SliceMut<'_, u32>) -> Result<(), lacuna_kernels::Error> {
+    let place = |index: usize| Place { seed, candidate: 0, step: 0, row: index as u32 };
+    let count = words.len().min(REPEATED_WORDS);
+    let block: Vec<u32> =
+        (0..count.div_ceil(4)).flat_map(|index| philox::words(place(index), Purpose::Start, 0)).take(count).collect();
+    for start in (0..words.len()).step_by(block.len().max(1)) {
+        let part = start..words.len().min(start + block.len());
+        let length = part.len();
+        words.reborrow().slice(part).write(&block[..length])?;
+    }
+    Ok(())
 }
 
 /// Measures a model of this shape.
@@ -72,13 +154,7 @@ pub(crate) fn measure<T: Activation>(
     progress("copy bandwidth");
     let copy_gb_per_s = copy_rate(device).map_err(failed(device))? / 1e9;
     progress("random weights");
-    let source = Synthetic {
-        dtype: match options.dtype {
-            SyntheticDtype::Bf16 => Dtype::Bf16,
-            SyntheticDtype::F32 => Dtype::F32,
-        },
-        hidden: config.hidden,
-    };
+    let source = Synthetic { dtype: options.dtype, hidden: config.hidden };
     let backend = CudaBackend::<T>::new(device, config, &source, &mut |_: LoadProgress| {})?;
     let longest = options.prompts.iter().copied().max().unwrap_or(0).clamp(1, backend.encode_rows());
     let mut workspace = backend.new_workspace(options.rows.iter().copied().max().unwrap_or(1).max(longest))?;

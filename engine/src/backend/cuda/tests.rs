@@ -48,7 +48,7 @@ impl<T: Activation> Bench<T> {
     /// A small model of random weights.
     pub(crate) fn random() -> Self {
         let config = ModelConfig::parse(std::path::Path::new("config.json"), &sample::config().to_string()).unwrap();
-        Self::with(&config, &Synthetic { dtype: Dtype::Bf16, hidden: config.hidden })
+        Self::with(&config, &Synthetic { dtype: SyntheticDtype::Bf16, hidden: config.hidden })
     }
 
     fn with(config: &ModelConfig, source: &dyn Source) -> Self {
@@ -204,19 +204,26 @@ fn quantised_weights_are_refused_where_products_are_in_f32() {
 
 #[test]
 fn a_model_of_random_weights_is_measured() {
-    let config = ModelConfig::parse(std::path::Path::new("config.json"), &sample::config().to_string()).unwrap();
-    let options = |dtype| SyntheticOptions {
-        shape: "sample".to_owned(),
-        dtype,
-        device: crate::Device::Cuda(0),
-        rows: vec![1, 5],
-        prompts: vec![0, 9],
-        repeats: 2,
-    };
-    for report in [
-        super::measure_synthetic::<bf16>(&device(), &options(SyntheticDtype::Bf16), &config, &mut |_| {}).unwrap(),
-        super::measure_synthetic::<f32>(&device(), &options(SyntheticDtype::F32), &config, &mut |_| {}).unwrap(),
-    ] {
+    let mut config = sample::config();
+    // Groups of 16 have to fit the experts' matrices.
+    for (key, size) in [("hidden_size", 32), ("intermediate_size", 24), ("moe_intermediate_size", 16)] {
+        config["text_config"][key] = size.into();
+    }
+    let config = ModelConfig::parse(std::path::Path::new("config.json"), &config.to_string()).unwrap();
+    for dtype in [SyntheticDtype::Bf16, SyntheticDtype::Fp8, SyntheticDtype::Nvfp4, SyntheticDtype::F32] {
+        let options = SyntheticOptions {
+            shape: "sample".to_owned(),
+            dtype,
+            device: crate::Device::Cuda(0),
+            rows: vec![1, 5],
+            prompts: vec![0, 9],
+            repeats: 2,
+        };
+        let report = match dtype {
+            SyntheticDtype::F32 => super::measure_synthetic::<f32>(&device(), &options, &config, &mut |_| {}),
+            _ => super::measure_synthetic::<bf16>(&device(), &options, &config, &mut |_| {}),
+        };
+        let report = report.unwrap();
         let measured: Vec<_> = report.steps.iter().map(|step| (step.prompt, step.rows)).collect();
         assert_eq!(measured, [(0, 1), (0, 5), (9, 1), (9, 5)]);
         assert!(report.steps.iter().all(|step| step.median_ms > 0.0 && step.gb > 0.0 && step.share_of_copy > 0.0));
@@ -225,6 +232,9 @@ fn a_model_of_random_weights_is_measured() {
             let attention = step.kernels.iter().find(|kernel| kernel.name.starts_with("attend")).unwrap();
             assert!(attention.launches == config.layers.len() && attention.ms > 0.0);
             assert!(step.kernels.iter().any(|kernel| kernel.name == "advance_canvases"));
+            for (format, word) in [(SyntheticDtype::Fp8, "fp8"), (SyntheticDtype::Nvfp4, "fp4")] {
+                assert_eq!(step.kernels.iter().any(|kernel| kernel.name.contains(word)), dtype == format, "{dtype:?}");
+            }
         }
         assert_eq!(report.prefill.iter().map(|prefill| prefill.prompt).collect::<Vec<_>>(), [9]);
         assert!(report.prefill[0].tokens_per_s > 0.0 && report.device_memory_gb > 0.0);

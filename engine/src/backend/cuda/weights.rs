@@ -2,16 +2,15 @@
 
 use lacuna_kernels::ops::head::Vocabulary;
 use lacuna_kernels::ops::linear::Matrix;
-use lacuna_kernels::ops::quantised::{FP4_WORD, arrange_fp4};
 use lacuna_kernels::ops::rope::HeadWeights;
 use lacuna_kernels::ops::segments::{HEAD_DIM_MAX, HeadShape};
 use lacuna_kernels::{Arena, Buffer, Device};
 
-use super::matrices::{Numbers, WeightMatrix};
-use super::source::{Source, Target};
+use super::matrices::WeightMatrix;
+use super::source::Source;
 use super::{Activation, failed};
 use crate::Error;
-use crate::checkpoint::quantised::{Fp8Matrix, NVFP4_GROUP, Nvfp4Matrix, Scheme, StoredMatrix};
+use crate::checkpoint::quantised::Scheme;
 use crate::checkpoint::{Dtype, ENCODER, LayerConfig, LayerKind, ModelConfig, SHARED, expected_tensors};
 use crate::local::LoadProgress;
 
@@ -183,15 +182,14 @@ fn check_limits(device: &Device, config: &ModelConfig) -> Result<(), Error> {
 /// How the model's tensors are quantised, in the order in which they are expected.
 fn schemes<'a>(config: &'a ModelConfig, source: &'a dyn Source) -> impl Iterator<Item = Option<Scheme>> + 'a {
     expected_tensors(config).into_iter().map(move |(name, _)| {
-        let checkpoint = source.checkpoint()?;
         // Of experts that stand one by one the first tells.
         let first = |fused: &str, part: &str| {
             Some(name.strip_suffix(fused)?)
-                .filter(|_| checkpoint.has_split(&name))
-                .map(|prefix| format!("{prefix}0.{part}"))
+                .filter(|_| source.has_split(&name))
+                .map(|prefix| format!("{prefix}0.{part}.weight"))
         };
-        let module = first("gate_up_proj", "gate_proj").or_else(|| first("down_proj", "down_proj"));
-        checkpoint.scheme(module.as_deref().or(name.strip_suffix(".weight"))?)
+        let split = first("gate_up_proj", "gate_proj").or_else(|| first("down_proj", "down_proj"));
+        source.scheme(split.as_deref().unwrap_or(&name))
     })
 }
 
@@ -206,22 +204,6 @@ fn arena_bytes(config: &ModelConfig, source: &dyn Source, matrix_dtype: Dtype) -
     // Frequencies are no tensors of the checkpoint.
     let frequencies = config.layers.iter().map(|layer| Arena::footprint::<f32>(layer.head_dim / 2));
     expected_tensors(config).into_iter().zip(schemes(config, source)).map(bytes).chain(frequencies).sum()
-}
-
-/// The matrix of a linear layer as it is stored, if weights come from a checkpoint; its name within the decoder.
-fn stored<'a>(
-    source: &'a dyn Source,
-    module: &str,
-    outputs: usize,
-    inputs: usize,
-) -> Result<Option<StoredMatrix<'a>>, Error> {
-    source.checkpoint().map(|checkpoint| checkpoint.matrix(&format!("{SHARED}{module}"), outputs, inputs)).transpose()
-}
-
-/// A matrix is not stored as the configuration said before.
-fn unexpected(device: &Device, module: &str) -> Error {
-    let reason = format!("the weights of `{module}` are not stored as the configuration says");
-    Error::Device { device: super::name_of(device), reason }
 }
 
 /// Takes room in the arena and has it filled, tensor by tensor.
@@ -239,18 +221,25 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn came(&mut self, bytes: usize) {
-        self.done_bytes += bytes as u64;
-        (self.progress)(LoadProgress { done_bytes: self.done_bytes, total_bytes: self.total_bytes });
-    }
-
-    /// Fills a part of a matrix with a plain tensor.
-    fn fill(&mut self, name: &str, shape: &[usize], target: Target<'_>) -> Result<(), Error> {
-        let Self { source, device, progress, done_bytes, total_bytes, .. } = self;
+    /// Fills so many rows of a matrix, from the row `start` on, with a tensor of this shape; its name within the decoder.
+    fn fill(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        matrix: &mut WeightMatrix,
+        start: usize,
+        rows: usize,
+    ) -> Result<(), Error> {
+        let Self { source, device, packed, progress, done_bytes, total_bytes, .. } = self;
+        let target = matrix.rows_mut(start..start + rows, packed);
         source.fill(device, &format!("{SHARED}{name}"), shape, target, &mut |bytes| {
             *done_bytes += bytes;
             progress(LoadProgress { done_bytes: *done_bytes, total_bytes: *total_bytes });
         })
+    }
+
+    fn take(&mut self, scheme: Option<Scheme>, outputs: usize, inputs: usize) -> Result<WeightMatrix, Error> {
+        WeightMatrix::take(&mut self.arena, scheme, self.matrix_dtype, outputs, inputs).map_err(failed(self.device))
     }
 
     /// The matrices of linear layers of the same inputs, one below the other; the modules' names within the decoder.
@@ -258,68 +247,21 @@ impl Loader<'_> {
         let outputs = parts.iter().map(|(_, outputs)| outputs).sum();
         let mut schemes = parts.iter().map(|(module, _)| self.scheme(module));
         let scheme = schemes.next().flatten();
-        if let Some(checkpoint) = self.source.checkpoint()
-            && schemes.any(|other| other != scheme)
-        {
+        if schemes.any(|other| other != scheme) {
             let names: Vec<&str> = parts.iter().map(|(module, _)| module.as_str()).collect();
-            return Err(checkpoint.mixed(&names.join("`, `")));
+            return Err(self.source.mixed(&names.join("`, `")));
         }
-        let taken = WeightMatrix::take(&mut self.arena, scheme, self.matrix_dtype, outputs, inputs);
-        let mut matrix = taken.map_err(failed(self.device))?;
+        let mut matrix = self.take(scheme, outputs, inputs)?;
         let mut start = 0;
         for (module, outputs) in parts {
-            self.fill_rows(module, &mut matrix, start, *outputs)?;
+            self.fill(&format!("{module}.weight"), &[*outputs, inputs], &mut matrix, start, *outputs)?;
             start += outputs;
         }
         Ok(matrix)
     }
 
     fn scheme(&self, module: &str) -> Option<Scheme> {
-        self.source.checkpoint()?.scheme(&format!("{SHARED}{module}"))
-    }
-
-    /// Fills so many rows of a matrix with a linear layer's.
-    fn fill_rows(&mut self, module: &str, matrix: &mut WeightMatrix, start: usize, rows: usize) -> Result<(), Error> {
-        let inputs = matrix.inputs;
-        let range = start * inputs..(start + rows) * inputs;
-        let shape = [rows, inputs];
-        let name = format!("{module}.weight");
-        match &mut matrix.numbers {
-            Numbers::F32(numbers) => self.fill(&name, &shape, Target::F32(numbers.slice_mut(range))),
-            Numbers::Bf16(numbers) => self.fill(&name, &shape, Target::Bf16(numbers.slice_mut(range))),
-            Numbers::Fp8 { numbers, scales, .. } => {
-                let stored = stored(self.source, module, rows, inputs)?;
-                let Some(StoredMatrix::Fp8(Fp8Matrix { weights, scales: stored_scales, .. })) = stored else {
-                    return Err(unexpected(self.device, module));
-                };
-                let written = numbers.slice_mut(range).write(weights);
-                written
-                    .and_then(|()| scales.slice_mut(start..start + rows).write(&stored_scales))
-                    .map_err(failed(self.device))?;
-                self.came(weights.len() + size_of_val(&stored_scales[..]));
-                Ok(())
-            }
-            Numbers::Nvfp4 { words, group_scales, scales } => {
-                let stored = stored(self.source, module, rows, inputs)?;
-                let Some(StoredMatrix::Nvfp4(Nvfp4Matrix { packed, scales: stored_scales, global_scale, .. })) = stored
-                else {
-                    return Err(unexpected(self.device, module));
-                };
-                let mut write = || -> Result<(), lacuna_kernels::Error> {
-                    if self.packed.len() < packed.len() {
-                        self.packed = self.device.allocate(packed.len())?;
-                    }
-                    self.packed.slice_mut(0..packed.len()).write(packed)?;
-                    let part = |per: usize| range.start / per..range.end / per;
-                    arrange_fp4(self.packed.slice(0..packed.len()), words.slice_mut(part(FP4_WORD)))?;
-                    group_scales.slice_mut(part(NVFP4_GROUP)).write(stored_scales)?;
-                    scales.slice_mut(start..start + rows).write(&vec![global_scale; rows])
-                };
-                write().map_err(failed(self.device))?;
-                self.came(packed.len() + stored_scales.len() + rows * size_of::<f32>());
-                Ok(())
-            }
-        }
+        self.source.scheme(&format!("{SHARED}{module}.weight"))
     }
 
     fn gate_up(&mut self, prefix: &str) -> Result<WeightMatrix, Error> {
@@ -339,20 +281,15 @@ impl Loader<'_> {
     ) -> Result<WeightMatrix, Error> {
         let experts = self.config.experts;
         let name = format!("{prefix}.{fused}");
-        if self.source.checkpoint().is_some_and(|checkpoint| checkpoint.has_split(&format!("{SHARED}{name}"))) {
+        if self.source.has_split(&format!("{SHARED}{name}")) {
             let modules = (0..experts).flat_map(|expert| {
                 parts.iter().map(move |part| (format!("{prefix}.{expert}.{part}"), outputs / parts.len()))
             });
             return self.matrix(&modules.collect::<Vec<_>>(), inputs);
         }
-        let taken = WeightMatrix::take(&mut self.arena, None, self.matrix_dtype, experts * outputs, inputs);
-        let mut matrix = taken.map_err(failed(self.device))?;
-        let target = match &mut matrix.numbers {
-            Numbers::F32(numbers) => Target::F32(numbers.as_mut()),
-            Numbers::Bf16(numbers) => Target::Bf16(numbers.as_mut()),
-            Numbers::Fp8 { .. } | Numbers::Nvfp4 { .. } => return Ok(matrix),
-        };
-        self.fill(&name, &[experts, outputs, inputs], target)?;
+        let scheme = self.source.scheme(&format!("{SHARED}{name}"));
+        let mut matrix = self.take(scheme, experts * outputs, inputs)?;
+        self.fill(&name, &[experts, outputs, inputs], &mut matrix, 0, experts * outputs)?;
         Ok(matrix)
     }
 

@@ -80,8 +80,10 @@ pub(super) fn measure_synthetic(
     progress: &mut dyn FnMut(&str),
 ) -> Result<SyntheticReport, Error> {
     match options.dtype {
-        SyntheticDtype::Bf16 => cuda::measure_synthetic::<bf16>(card, options, config, progress),
         SyntheticDtype::F32 => cuda::measure_synthetic::<f32>(card, options, config, progress),
+        SyntheticDtype::Bf16 | SyntheticDtype::Fp8 | SyntheticDtype::Nvfp4 => {
+            cuda::measure_synthetic::<bf16>(card, options, config, progress)
+        }
     }
 }
 
