@@ -50,13 +50,6 @@ __device__ __forceinline__ u16 to_e4m3_pair(float first, float second) {
 __device__ __forceinline__ e4m3 to_e4m3(float value) { return {u8(to_e4m3_pair(value, 0.0f))}; }
 #endif
 
-// Exponent and mantissa at their places in a float are 2^-120 of the number, subnormal ones too.
-__device__ __forceinline__ float to_float(e4m3 value) {
-    const u32 magnitude = value.bits & 0x7Fu;
-    if (magnitude == 0x7Fu) return not_a_number();
-    return float_from_bits(u32(value.bits & 0x80u) << 24 | magnitude << 20) * 0x1p120f;
-}
-
 // The products of two pairs of bf16.
 __device__ __forceinline__ u32 multiply_pairs(u32 a, u32 b) {
 #ifdef LACUNA_EMULATOR
@@ -79,7 +72,7 @@ __device__ __forceinline__ void widen_e4m3(u32 (&pairs)[2], u32 word) {
     for (u32 i = 0; i < 2; i++) {
         u32 pair = (spread[i] & 0x80008000u) | (spread[i] >> 4 & 0x07F007F0u);
         if (!is_number) pair |= ((((spread[i] & 0x7F007F00u) + 0x01000100u) & 0x80008000u) >> 15) * 0x7FC0u;
-        // As for a float; twice 2^120.
+        // Exponent and mantissa at their places in a bf16 are 2^-120 of the number, subnormal ones too.
         pairs[i] = multiply_pairs(pair, 0x7B807B80u);
     }
 }
@@ -133,14 +126,21 @@ __device__ __forceinline__ u32 arrange_e2m1(u32 word) {
 
 namespace emulator {
 
+// Exponent and mantissa at their places in a float are 2^-120 of the number, subnormal ones too.
+inline float widen(e4m3 value) {
+    const u32 magnitude = value.bits & 0x7Fu;
+    if (magnitude == 0x7Fu) return not_a_number();
+    return float_from_bits(u32(value.bits & 0x80u) << 24 | magnitude << 20) * 0x1p120f;
+}
+
 inline void multiply_e4m3(void* const* payloads) {
     float a[16][32], b[32][8];
     for (u32 lane = 0; lane < WARP_LANES; lane++) {
         auto* own = static_cast<Product*>(payloads[lane]);
         u32 g = lane / 4, t = lane % 4;
         for (u32 byte = 0; byte < 4; byte++) {
-            for (u32 i = 0; i < 4; i++) a[g + 8 * (i % 2)][4 * t + byte + 16 * (i / 2)] = to_float(e4m3{u8(own->a[i] >> 8 * byte)});
-            for (u32 i = 0; i < 2; i++) b[4 * t + byte + 16 * i][g] = to_float(e4m3{u8(own->b[i] >> 8 * byte)});
+            for (u32 i = 0; i < 4; i++) a[g + 8 * (i % 2)][4 * t + byte + 16 * (i / 2)] = widen(e4m3{u8(own->a[i] >> 8 * byte)});
+            for (u32 i = 0; i < 2; i++) b[4 * t + byte + 16 * i][g] = widen(e4m3{u8(own->b[i] >> 8 * byte)});
         }
     }
     float d[16][8] = {};

@@ -1,7 +1,7 @@
 use super::*;
-use crate::bf16;
 use crate::reference::quantised as reference;
 use crate::testing::{Random, on_devices, special_values};
+use crate::{Device, bf16};
 
 fn quantised<T: NormOutput>(device: &Device, input: &[T], width: usize) -> Result<(Vec<u8>, Vec<f32>), Error> {
     let mut numbers = device.allocate::<u8>(input.len())?;
