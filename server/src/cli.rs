@@ -12,6 +12,7 @@ mod fake;
 mod fill;
 mod format;
 mod forward;
+mod interrupt;
 mod options;
 mod position;
 mod quantize;

@@ -17,6 +17,7 @@ use lacuna_engine::{
 };
 
 use super::document;
+use super::interrupt::INTERRUPTED;
 use super::options::{EngineOptions, PromptOption, open_engine};
 use super::position::{Position, byte_offset_of, position_of};
 use super::terminal_text::printable;
@@ -221,7 +222,7 @@ impl Answer<'_> {
         let infill = match infill {
             Ok(infill) => infill,
             // Only the one who looks on can cancel, and knows it.
-            Err(Error::Cancelled) => return Ok(ExitCode::from(watch::INTERRUPTED)),
+            Err(Error::Cancelled) => return Ok(ExitCode::from(INTERRUPTED)),
             Err(error) => return Err(error.into()),
         };
         let (fitted, rejected) = self.fit(infill.candidates)?;

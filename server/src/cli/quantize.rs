@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use lacuna_engine::Cancel;
 use lacuna_engine::quantise::{QuantiseOptions, QuantiseReport, QuantiseScheme, quantise};
+
+use super::interrupt::cancel_on_interrupt;
 
 /// While matrices are quantised.
 const WORKING: &str = "quantizing {bar:40} {bytes}/{total_bytes}, {eta} left";
@@ -48,6 +49,7 @@ pub(crate) fn run(arguments: &QuantizeArguments, out: &mut dyn Write) -> anyhow:
         },
     };
     let cancel = Cancel::new();
+    // What is unfinished is removed then.
     cancel_on_interrupt(&cancel)?;
     let style = ProgressStyle::with_template(WORKING).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(0).with_style(style);
@@ -65,20 +67,6 @@ pub(crate) fn run(arguments: &QuantizeArguments, out: &mut dyn Write) -> anyhow:
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Ctrl-C ends the work instead of the process, so that what is unfinished is removed.
-fn cancel_on_interrupt(cancel: &Cancel) -> anyhow::Result<()> {
-    let cancel = cancel.clone();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_io().build().context("cannot wait for an interrupt")?;
-    std::thread::spawn(move || {
-        // Where there are no such signals, nobody sends one.
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            cancel.cancel();
-        }
-    });
-    Ok(())
 }
 
 fn write_table(out: &mut dyn Write, report: &QuantiseReport, arguments: &QuantizeArguments) -> std::io::Result<()> {

@@ -16,9 +16,6 @@ pub(crate) use screen::Screen;
 
 use frame::{Progress, Scene};
 
-/// What a shell says of a command that Ctrl-C ended.
-pub(crate) const INTERRUPTED: u8 = 130;
-
 /// How long each draft is shown at least.
 const FRAME: Duration = Duration::from_millis(45);
 

@@ -4,16 +4,16 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use lacuna_engine::{Cancel, Candidate, Error, InfillRequest, Infiller, Language, LengthUse, Step};
 use serde::Serialize;
 
 use super::output::TimingsMs;
 use super::{FillArguments, diff, milliseconds_since};
+use crate::cli::interrupt::{INTERRUPTED, cancel_on_interrupt};
 use crate::cli::position::{Position, positions_of};
 use crate::cli::terminal_text::{in_one_line, printable};
-use crate::cli::watch::INTERRUPTED;
 use crate::holes::{Asked, Filled, Holes, OpenHole, Outcome, around, fill_holes};
 use crate::postprocess::{Change, Filter, Options, Processed};
 use crate::renoise;
@@ -154,29 +154,14 @@ impl Many<'_> {
             candidates: self.arguments.candidates.get(),
             fit: &fit,
         };
-        let cancel = self.cancelled_by_interrupt()?;
+        // The whole file can still be printed with what is filled by then.
+        let cancel = Cancel::new();
+        cancel_on_interrupt(&cancel)?;
         let filled = fill_holes(self.infiller, &holes, &asked, &cancel, &mut |done, step| {
             bar.set_position((done + settled(&step)) as u64);
         })?;
         bar.finish_and_clear();
         Ok(filled)
-    }
-
-    /// Cancelled by Ctrl-C, so that the whole file can still be printed with what is filled by then. By a second one the
-    /// command ends at once, with nothing printed.
-    fn cancelled_by_interrupt(&self) -> anyhow::Result<Cancel> {
-        let cancel = Cancel::new();
-        let handler = {
-            let cancel = cancel.clone();
-            move || {
-                if cancel.is_cancelled() {
-                    std::process::exit(INTERRUPTED.into());
-                }
-                cancel.cancel();
-            }
-        };
-        ctrlc::set_handler(handler).context("Ctrl-C cannot be waited for")?;
-        Ok(cancel)
     }
 
     fn fit(

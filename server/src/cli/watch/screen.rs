@@ -8,6 +8,7 @@ use crossterm::{cursor, event, queue, style, terminal};
 use lacuna_engine::{Cancel, Candidate, InfillRequest, Piece};
 
 use super::frame::{Progress, Row, Scene, Tone, compose};
+use crate::cli::interrupt::INTERRUPTED;
 
 /// Rows at the bottom of standard output's terminal. The cursor is hidden, and keys go nowhere, until it is dropped.
 pub(crate) struct Screen {
@@ -69,7 +70,7 @@ impl Screen {
             {
                 if cancel.is_cancelled() {
                     self.give_back();
-                    std::process::exit(super::INTERRUPTED.into());
+                    std::process::exit(INTERRUPTED.into());
                 }
                 cancel.cancel();
             }
