@@ -70,6 +70,11 @@ pub(crate) struct RowVote {
     pub(crate) probability: f32,
 }
 
+/// Rows that a card encodes a long prompt by at a time: enough that products are bound by arithmetic and not by reading weights.
+pub(crate) const CARD_ENCODE_ROWS: usize = 2048;
+/// Rows that the head takes at a time on a card: a weight of each row and token is kept while soft embeddings are made.
+pub(crate) const CARD_HEAD_ROWS: usize = 256;
+
 /// Votes in one row at most; more are not counted.
 pub(crate) const ROW_VOTES_MAX: usize = 24;
 

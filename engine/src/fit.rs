@@ -8,6 +8,7 @@ mod tests;
 
 use serde::Serialize;
 
+use crate::backend::{CARD_ENCODE_ROWS, CARD_HEAD_ROWS};
 use crate::bench::synthetic::shape;
 use crate::checkpoint::quantised::NVFP4_GROUP;
 use crate::checkpoint::{Checkpoint, Dtype, ModelConfig, expected_tensors};
@@ -200,16 +201,12 @@ fn cache_bytes(config: &ModelConfig, tokens: usize) -> u64 {
     2 * width * HALF * (tokens as u64 * 3 / 2)
 }
 
-/// Rows of a prompt that are encoded at a time on a card.
-const ENCODED_ROWS: u64 = 512;
-/// Rows that the head takes at a time.
-const HEAD_ROWS: u64 = 256;
 /// For all that does not grow with the model: partial sums of products, lists, and what is lost between buffers.
 const FIXED_BYTES: u64 = 256 << 20;
 
 /// Activations; an upper bound.
-fn workspace_bytes(config: &ModelConfig) -> u64 {
-    let rows = ENCODED_ROWS.max(config.canvas_length as u64);
+pub(crate) fn workspace_bytes(config: &ModelConfig) -> u64 {
+    let rows = (CARD_ENCODE_ROWS as u64).max(config.canvas_length as u64);
     let hidden = config.hidden as u64;
     let widest =
         |width: fn(&crate::checkpoint::LayerConfig) -> usize| config.layers.iter().map(width).max().unwrap_or(0) as u64;
@@ -223,5 +220,5 @@ fn workspace_bytes(config: &ModelConfig) -> u64 {
         + config.mlp_intermediate as u64 * 2 * HALF
         + config.experts as u64 * F32
         + chosen * (expert_width * 2 * HALF + hidden * F32);
-    rows * a_row + HEAD_ROWS * config.vocab_size as u64 * F32 + FIXED_BYTES
+    rows * a_row + CARD_HEAD_ROWS as u64 * config.vocab_size as u64 * F32 + FIXED_BYTES
 }

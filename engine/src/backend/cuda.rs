@@ -29,7 +29,8 @@ use lacuna_kernels::{Device, Element, Error as KernelError, Slice, SliceMut, bf1
 
 use crate::Error;
 use crate::backend::{
-    Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack, StepInput, StepOutcome,
+    Backend, CARD_ENCODE_ROWS, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack, StepInput,
+    StepOutcome,
 };
 use crate::checkpoint::ModelConfig;
 use crate::local::LoadProgress;
@@ -39,9 +40,6 @@ pub(crate) use source::Source;
 pub(crate) use synthetic::measure as measure_synthetic;
 use weights::Weights;
 pub(crate) use workspace::Workspace;
-
-/// Rows that a long prompt is encoded by at a time: enough that products are bound by arithmetic and not by reading weights.
-const ENCODE_ROWS: usize = 2048;
 
 /// What products multiply: bf16 on tensor cores, or f32 exactly, whatever dtype the weights are in.
 pub(crate) trait Activation:
@@ -165,7 +163,7 @@ impl<T: Activation> Backend for CudaBackend<T> {
     }
 
     fn encode_rows(&self) -> usize {
-        ENCODE_ROWS
+        CARD_ENCODE_ROWS
     }
 
     fn matrix_rate(&self) -> Result<f64, Error> {

@@ -139,11 +139,11 @@ fn tile_for<T: AttentionElement>(device: &Device, head_dim: usize) -> Option<&'s
 
 /// Numbers of scratch with which [`attend`] can split the keys as much as is good for any pass of at most `rows` rows.
 pub fn attention_scratch_len<T: AttentionElement>(device: &Device, rows: usize, shape: HeadShape) -> usize {
-    let per_split = rows * shape.heads * (shape.head_dim + 2);
-    let blocks = |tile: &AttendTile| (rows * shape.heads).div_ceil(tile.queries).max(shape.kv_heads);
-    let wanted =
-        tile_for::<T>(device, shape.head_dim).map_or(1, |tile| 2 * tile.blocks_at_once(device) / blocks(tile).max(1));
-    if wanted > 1 { per_split * wanted.min(SPLITS_MAX) } else { 0 }
+    let Some(tile) = tile_for::<T>(device, shape.head_dim) else { return 0 };
+    // Splits are wanted until the device is full twice over, and the more rows there are, the fewer of them it takes: what fewer rows want
+    // is no more than this.
+    let wanted = 2 * tile.blocks_at_once(device) * tile.queries * (shape.head_dim + 2);
+    wanted.min(rows * shape.heads * (shape.head_dim + 2) * SPLITS_MAX)
 }
 
 /// What [`attend`] reads: queries, [rows, heads, head_dim], and of canvases their own keys and values, [rows, kv_heads, head_dim].

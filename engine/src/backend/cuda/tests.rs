@@ -251,3 +251,15 @@ fn progress_is_told_until_everything_is_there() {
     // Norms are too small to be told of.
     assert!(last.done_bytes <= last.total_bytes && last.done_bytes > last.total_bytes / 100 * 97, "{last:?}");
 }
+
+#[test]
+fn a_workspace_takes_no_more_than_was_predicted() {
+    let bench = Bench::<bf16>::new();
+    let config = crate::embedded::open().unwrap().config;
+    let predicted = crate::fit::workspace_bytes(&config);
+    let free = || bench.backend.device.memory().unwrap().0;
+    let before = free();
+    let _workspace = bench.backend.new_workspace(bench.backend.encode_rows()).unwrap();
+    let taken = before - free();
+    assert!(taken <= predicted && taken > predicted / 8, "{taken} bytes, and {predicted} were predicted");
+}

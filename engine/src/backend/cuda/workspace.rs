@@ -12,11 +12,8 @@ use super::Activation;
 use super::matrices::ProductRows;
 use super::step::RunRows;
 use super::weights::{Layer, Weights};
-use crate::backend::ROW_VOTES_MAX;
+use crate::backend::{CARD_HEAD_ROWS, ROW_VOTES_MAX};
 use crate::canvas::TokenSet;
-
-/// Rows that the head takes at a time: a weight of each row and token is kept while soft embeddings are made.
-pub(super) const HEAD_ROWS: usize = 256;
 
 /// Room for the activations of a number of packed rows.
 pub(crate) struct Workspace<T> {
@@ -160,7 +157,7 @@ impl<T> Workspace<T> {
 
 impl<T: Activation> HeadRows<T> {
     fn new(device: &Device, weights: &Weights<T>, rows: usize) -> Result<Self, Error> {
-        let block = rows.clamp(1, HEAD_ROWS);
+        let block = rows.clamp(1, CARD_HEAD_ROWS);
         let shape =
             HeadShape { rows: block, vocabulary: weights.vocabulary, hidden: weights.hidden, keeps_weights: true };
         let mut arena = Arena::new(device, shape.footprint::<T>(device))?;

@@ -348,3 +348,19 @@ fn attention_refuses_what_does_not_fit() {
     refused(AttentionInput { queries: queries.slice(0..8), ..input }, None);
     refused(AttentionInput { own: Some((own, keys.as_slice())), ..input }, None);
 }
+
+#[test]
+fn room_for_many_rows_lets_few_rows_split_as_they_like() {
+    let device = Device::emulator_with(EmulatorOptions { multiprocessors: 132, ..EmulatorOptions::default() });
+    let shape = HeadShape { heads: 16, kv_heads: 2, head_dim: 512 };
+    let tile = tile_for::<bf16>(&device, shape.head_dim).unwrap();
+    let len = attention_scratch_len::<bf16>(&device, 2048, shape);
+    for rows in [1, 16, 64, 100, 256] {
+        let blocks = (rows * shape.heads).div_ceil(tile.queries).max(shape.kv_heads);
+        let wanted = (2 * tile.blocks_at_once(&device) / blocks).min(SPLITS_MAX);
+        let splits = len / (rows * shape.heads * (shape.head_dim + 2));
+        assert!(wanted > 1 && splits >= wanted, "{rows} rows: {splits} splits, of {wanted}");
+    }
+    // A few megabytes, whatever the rows.
+    assert!(len < 16 << 20 && attention_scratch_len::<bf16>(&device, 1, shape) <= 16 * 514 * SPLITS_MAX);
+}

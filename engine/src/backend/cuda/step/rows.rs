@@ -7,8 +7,7 @@ use lacuna_kernels::{Buffer, Device, Error};
 use super::graphs::Graphs;
 use super::{kernel_schedule, votes_in};
 use crate::backend::cuda::head::kernel_row;
-use crate::backend::cuda::workspace::HEAD_ROWS;
-use crate::backend::{CanvasHoles, ROW_VOTES_MAX, RowVote, SampleRow, StepInput};
+use crate::backend::{CARD_HEAD_ROWS, CanvasHoles, ROW_VOTES_MAX, RowVote, SampleRow, StepInput};
 use crate::noise::Tape;
 use crate::sampler::Schedule;
 
@@ -57,7 +56,7 @@ struct Held {
 
 impl RunRows {
     pub(in super::super) fn new(device: &Device, rows: usize) -> Result<Self, Error> {
-        let size = rows.clamp(1, HEAD_ROWS);
+        let size = rows.clamp(1, CARD_HEAD_ROWS);
         let block = |_| {
             let votes = TokenLists::new(device, size, size * ROW_VOTES_MAX)?;
             Ok(Block { rows: SampleRows::new(device, size)?, votes })
@@ -104,7 +103,7 @@ impl RunRows {
         }
         let rows: Vec<KernelRow> = input.rows.iter().map(kernel_row).collect();
         self.table.write(&rows)?;
-        let mut parts = rows.chunks(HEAD_ROWS);
+        let mut parts = rows.chunks(CARD_HEAD_ROWS);
         for block in &mut self.blocks {
             block.rows.write(parts.next().unwrap_or_default())?;
         }
@@ -128,7 +127,7 @@ impl RunRows {
             return Ok(());
         }
         self.written_votes.clear();
-        for (block, rows) in self.blocks.iter_mut().zip(rows.chunks(HEAD_ROWS)) {
+        for (block, rows) in self.blocks.iter_mut().zip(rows.chunks(CARD_HEAD_ROWS)) {
             block.votes.write_votes(&votes_in(rows, votes))?;
         }
         self.written_votes.extend_from_slice(votes);
