@@ -83,7 +83,7 @@ pub fn main() -> ExitCode {
         // Whoever read this has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            complain(&explain(&error));
             ExitCode::FAILURE
         }
     }
@@ -118,6 +118,18 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// An error and what brought it about, each once: some say their cause themselves.
+fn explain(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.ends_with(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
 /// Says what is wrong, in one line.
 fn complain(message: &str) {
     // When nobody reads this either, there is nobody left to tell.
@@ -134,4 +146,21 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(|location| format!(" at {location}")).unwrap_or_default();
     let payload = panic.payload_as_str().unwrap_or("no reason given");
     complain(&format!("internal error{place}: {payload}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+    use lacuna_engine::Error;
+
+    use super::explain;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let source = || std::io::Error::other("the disk is full");
+        let says_its_cause = Error::Io { path: "a".into(), source: source() };
+        assert_eq!(explain(&says_its_cause.into()), "a: the disk is full");
+        let error = Err::<(), _>(source()).context("a").expect_err("it is one");
+        assert_eq!(explain(&error), "a: the disk is full");
+    }
 }

@@ -1,6 +1,6 @@
 //! Weights stored in eight or four bits: which ones, how, and where their scales stand.
 //!
-//! Entry points: [`Quantisation::parse`] reads what a checkpoint says of itself, and [`StoredMatrix`] is what the matrix of one
+//! Entry points: [`Quantisation::read`] reads what a checkpoint says of itself, and [`StoredMatrix`] is what the matrix of one
 //! linear layer looks like where it lies. Nothing here is guessed from the tensors: a matrix is quantised in the scheme that the
 //! configuration gives it, or it is stored in a plain format.
 //!

@@ -60,15 +60,17 @@ impl Quantisation {
         read_modelopt(inner)
     }
 
-    /// The scheme of a linear layer, by any of the names it goes by; `None` where it is not quantised. A tied layer has a name in
-    /// either stack, and is left alone if either of them is.
+    /// The scheme of a linear layer; `None` where it is not quantised. A layer that the stacks share has a name in either, and has
+    /// a scheme if it has one under any of its names: a list may well name those of one stack alone.
     pub(crate) fn scheme_of(&self, names: &[String]) -> Result<Option<Scheme>, String> {
-        if self.ignored.has(names)? {
-            return Ok(None);
-        }
-        for group in &self.groups {
-            if group.targets.has(names)? {
-                return Ok(Some(group.scheme));
+        for name in names {
+            if self.ignored.has(name)? {
+                continue;
+            }
+            for group in &self.groups {
+                if group.targets.has(name)? {
+                    return Ok(Some(group.scheme));
+                }
             }
         }
         Ok(None)

@@ -97,23 +97,18 @@ impl NameList {
         Ok(())
     }
 
-    /// Whether the list has the linear layer under any of its names; an error if an expression takes too long to tell.
-    pub(super) fn has(&self, names: &[String]) -> Result<bool, String> {
-        if self.every_linear || names.iter().any(|name| self.has_name(name)) {
+    /// Whether the list has the linear layer of that name; an error if an expression takes too long to tell.
+    pub(super) fn has(&self, name: &str) -> Result<bool, String> {
+        if self.every_linear || self.has_name(name) {
             return Ok(true);
         }
         for expression in &self.expressions {
-            for name in names {
-                match expression.is_match(name) {
-                    Ok(true) => return Ok(true),
-                    Ok(false) => {}
-                    Err(error) => {
-                        let reason = one_line(&error.to_string());
-                        return Err(format!(
-                            "the expression `{}` cannot be held against `{name}`: {reason}",
-                            one_line(expression.as_str())
-                        ));
-                    }
+            match expression.is_match(name) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(error) => {
+                    let (expression, reason) = (one_line(expression.as_str()), one_line(&error.to_string()));
+                    return Err(format!("the expression `{expression}` cannot be held against `{name}`: {reason}"));
                 }
             }
         }

@@ -113,14 +113,16 @@ fn the_published_forms_are_read() {
 }
 
 #[test]
-fn a_layer_is_left_alone_under_either_of_its_names() {
+fn a_shared_layer_is_quantised_if_it_is_under_either_of_its_names() {
     let mut config = fp8();
-    config["ignore"] = json!(["model.encoder.language_model.layers.0.mlp.up_proj"]);
-    let quantisation = read(&config).unwrap();
-    let names = |prefix: &str| format!("{prefix}layers.0.mlp.up_proj");
-    let both = [names("model.decoder."), names("model.encoder.language_model.")];
-    assert_eq!(quantisation.scheme_of(&both), Ok(None));
-    assert_eq!(quantisation.scheme_of(&both[..1]), Ok(Some(Scheme::Fp8)));
+    let names =
+        ["model.decoder.", "model.encoder.language_model."].map(|prefix| format!("{prefix}layers.0.mlp.up_proj"));
+    for ignored in &names {
+        config["ignore"] = json!([ignored]);
+        assert_eq!(read(&config).unwrap().scheme_of(&names), Ok(Some(Scheme::Fp8)));
+    }
+    config["ignore"] = json!(names);
+    assert_eq!(read(&config).unwrap().scheme_of(&names), Ok(None));
 }
 
 #[test]
