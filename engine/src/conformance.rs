@@ -12,6 +12,8 @@ use crate::prior::Votes;
 use crate::sampler::Schedule;
 use crate::{Cancel, Device, Error, ModelSource};
 
+pub use crate::backend::cpu::Nvfp4Inputs;
+
 mod input;
 mod output;
 #[cfg(test)]
@@ -36,6 +38,8 @@ pub struct ForwardOptions {
     /// The tensors to write: `logits: F32 [C, V]`; of denoising, a row a step, `canvas` and `argmax` (I64), `accepted`
     /// (U8) and `entropy` (F32, nats), and `steps: I64 [1]`.
     pub output: PathBuf,
+    /// What becomes of the inputs of NVFP4 matrices, on the processor.
+    pub nvfp4_inputs: Nvfp4Inputs,
     /// Whether to run whole denoising on the noise tape in the input instead of one forward pass.
     pub denoise: bool,
 }
@@ -44,8 +48,8 @@ pub struct ForwardOptions {
 pub fn forward(options: &ForwardOptions) -> Result<(), Error> {
     let checkpoint = crate::local::open_checkpoint(&options.model)?;
     let input = Input::read(&options.input, checkpoint.config.vocab_size, options.denoise)?;
-    let ForwardOptions { device, threads, denoise, .. } = *options;
-    let placement = Placement { device, threads, precision: Precision::Exact, progress: &mut |_| {} };
+    let ForwardOptions { device, threads, denoise, nvfp4_inputs, .. } = *options;
+    let placement = Placement { device, threads, precision: Precision::Exact(nvfp4_inputs), progress: &mut |_| {} };
     let work = Forward { checkpoint: &checkpoint, input: &input, denoise };
     on_backend(&checkpoint, placement, work)?.write(&options.output)
 }

@@ -20,7 +20,7 @@ use crate::Error;
 use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack};
 use crate::checkpoint::Checkpoint;
 
-pub(crate) use matrix::quantised::Nvfp4Inputs;
+pub use matrix::quantised::Nvfp4Inputs;
 use weights::Weights;
 pub(crate) use workspace::Workspace;
 
@@ -48,13 +48,8 @@ struct LayerCache {
 }
 
 impl CpuBackend {
-    /// Packs the checkpoint's weights; what goes into NVFP4 matrices is left as it is.
-    pub(crate) fn new(checkpoint: &Checkpoint, threads: Option<usize>) -> Result<Self, Error> {
-        Self::with_nvfp4_inputs(checkpoint, threads, Nvfp4Inputs::default())
-    }
-
     /// Packs the checkpoint's weights.
-    pub(crate) fn with_nvfp4_inputs(
+    pub(crate) fn new(
         checkpoint: &Checkpoint,
         threads: Option<usize>,
         nvfp4_inputs: Nvfp4Inputs,

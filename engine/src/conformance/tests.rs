@@ -35,11 +35,11 @@ type RunOn = fn(&Checkpoint, Forward<'_>) -> Result<Output, Error>;
 const BACKENDS: [(&str, RunOn); 2] = [("cpu", on_cpu), ("cuda", on_cuda)];
 
 fn on_cpu(checkpoint: &Checkpoint, work: Forward<'_>) -> Result<Output, Error> {
-    work.run(CpuBackend::new(checkpoint, Some(2))?, String::new())
+    work.run(CpuBackend::new(checkpoint, Some(2), Nvfp4Inputs::AsTheyAre)?, String::new())
 }
 
 fn on_cpu_with_inputs_rounded(checkpoint: &Checkpoint, work: Forward<'_>) -> Result<Output, Error> {
-    work.run(CpuBackend::with_nvfp4_inputs(checkpoint, Some(2), Nvfp4Inputs::Rounded)?, String::new())
+    work.run(CpuBackend::new(checkpoint, Some(2), Nvfp4Inputs::Rounded)?, String::new())
 }
 
 fn on_cuda(checkpoint: &Checkpoint, work: Forward<'_>) -> Result<Output, Error> {

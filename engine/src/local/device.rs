@@ -7,7 +7,7 @@ mod card;
 mod card;
 
 use crate::backend::Backend;
-use crate::backend::cpu::CpuBackend;
+use crate::backend::cpu::{CpuBackend, Nvfp4Inputs};
 use crate::bench::{SyntheticOptions, SyntheticReport};
 use crate::checkpoint::{Checkpoint, ModelConfig};
 use crate::{Device, Error};
@@ -29,8 +29,8 @@ pub struct LoadProgress {
 pub(crate) enum Precision {
     /// The dtype that the weights are stored in, where the device is made for it.
     Stored,
-    /// f32, over the weights as they are stored.
-    Exact,
+    /// f32, over the weights as they are stored; with what is to become of the inputs of NVFP4 matrices on the processor.
+    Exact(Nvfp4Inputs),
 }
 
 /// Where to run a model, and how.
@@ -57,7 +57,11 @@ pub(crate) fn on_backend<W: OnBackend>(
     match card_of(placement.device)? {
         Some(card) => card::on_card(&card, checkpoint, placement, work),
         None => {
-            let backend = CpuBackend::new(checkpoint, placement.threads)?;
+            let nvfp4_inputs = match placement.precision {
+                Precision::Stored => Nvfp4Inputs::default(),
+                Precision::Exact(nvfp4_inputs) => nvfp4_inputs,
+            };
+            let backend = CpuBackend::new(checkpoint, placement.threads, nvfp4_inputs)?;
             let device = match backend.threads() {
                 1 => "cpu, 1 thread".to_owned(),
                 threads => format!("cpu, {threads} threads"),

@@ -2,7 +2,7 @@
 
 use super::{Engine, LocalOptions};
 use crate::backend::Backend;
-use crate::backend::cpu::{CpuBackend, ENCODE_ROWS};
+use crate::backend::cpu::{CpuBackend, ENCODE_ROWS, Nvfp4Inputs};
 use crate::backend::cuda::CudaBackend;
 use crate::backend::cuda::tests::device;
 use crate::{Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, Piece};
@@ -10,7 +10,7 @@ use crate::{Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Lan
 /// The embedded model on the processor, with all that it is made of.
 pub(super) fn open() -> Engine<CpuBackend> {
     let checkpoint = crate::embedded::open().unwrap();
-    let backend = CpuBackend::new(&checkpoint, Some(2)).unwrap();
+    let backend = CpuBackend::new(&checkpoint, Some(2), Nvfp4Inputs::default()).unwrap();
     Engine::new(&checkpoint, backend, "cpu".to_owned(), &LocalOptions::default()).unwrap()
 }
 

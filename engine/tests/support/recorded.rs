@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lacuna_engine::conformance::{ForwardOptions, forward};
+use lacuna_engine::conformance::{ForwardOptions, Nvfp4Inputs, forward};
 use lacuna_engine::{Device, ModelSource};
 use safetensors::{Dtype, SafeTensors};
 
@@ -20,6 +20,7 @@ pub(crate) fn run(model: &Path, input: &Path, denoise: bool, threads: usize) -> 
         threads: Some(threads),
         input: input.to_path_buf(),
         output: output.clone(),
+        nvfp4_inputs: Nvfp4Inputs::AsTheyAre,
         denoise,
     })
     .unwrap_or_else(|error| panic!("{}: {error}", input.display()));

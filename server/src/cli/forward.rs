@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lacuna_engine::conformance::{ForwardOptions, forward};
+use lacuna_engine::conformance::{ForwardOptions, Nvfp4Inputs, forward};
 
 use super::options::EngineOptions;
 
@@ -18,6 +18,9 @@ pub(crate) struct ForwardArguments {
     /// Denoise the canvas with the noise in the input, instead of one forward pass
     #[arg(long)]
     denoise: bool,
+    /// Round what goes into NVFP4 layers to NVFP4 as well, as cards that multiply it natively do; on the processor
+    #[arg(long)]
+    round_nvfp4_inputs: bool,
     #[command(flatten)]
     engine: EngineOptions,
     /// Taken for uniformity: all noise comes from the input
@@ -32,6 +35,7 @@ pub(crate) fn run(arguments: &ForwardArguments) -> anyhow::Result<ExitCode> {
         threads: arguments.engine.threads(),
         input: arguments.input.clone(),
         output: arguments.output.clone(),
+        nvfp4_inputs: if arguments.round_nvfp4_inputs { Nvfp4Inputs::Rounded } else { Nvfp4Inputs::AsTheyAre },
         denoise: arguments.denoise,
     })?;
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! The cache: however a prompt came to be in it, what the model makes of a canvas is the same to the last bit.
 
-use super::{CpuBackend, ENCODE_ROWS};
+use super::{CpuBackend, ENCODE_ROWS, Nvfp4Inputs};
 use crate::backend::{
     Backend, RowOutcome, SampleNoise, SampleRow, SampleSettings, ScoredToken, Segment, denoise, encode,
 };
@@ -17,7 +17,7 @@ impl Bench {
     fn new() -> Self {
         let checkpoint = crate::embedded::open().unwrap();
         Self {
-            backend: CpuBackend::new(&checkpoint, Some(2)).unwrap(),
+            backend: CpuBackend::new(&checkpoint, Some(2), Nvfp4Inputs::default()).unwrap(),
             layers: checkpoint.config.layers.len(),
             vocabulary: checkpoint.config.vocab_size,
         }

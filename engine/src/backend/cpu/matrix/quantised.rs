@@ -23,12 +23,11 @@ pub(crate) enum Rounding {
 
 /// What becomes of the inputs of an NVFP4 matrix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Nvfp4Inputs {
+pub enum Nvfp4Inputs {
     /// Left as they are, as on cards that multiply BF16 or F32 with the weights.
     #[default]
     AsTheyAre,
     /// Rounded to NVFP4 themselves, as on cards that multiply it natively; where the checkpoint has no scale for them, left as they are.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the card that rounds so is to be held against it"))]
     Rounded,
 }
 
