@@ -134,7 +134,7 @@ impl Checkpoint {
     /// The matrix `[outputs, inputs]` of a linear layer as it is stored, all of its numbers finite. `module` is its name in the
     /// decoder, without `.weight`.
     pub(crate) fn matrix(&self, module: &str, outputs: usize, inputs: usize) -> Result<StoredMatrix<'_>, Error> {
-        match self.linears.scheme(module) {
+        match self.scheme(module) {
             Some(scheme) => self.tensors.quantised(module, scheme, [outputs, inputs], &self.path),
             None => {
                 let view = self.tensors.tensor(&format!("{module}.weight"), &[outputs, inputs], &self.path)?;
@@ -144,19 +144,16 @@ impl Checkpoint {
     }
 
     /// How the matrix of a linear layer is quantised, if it is. `module` is its name in the decoder, without `.weight`.
-    #[cfg(any(feature = "cuda", test))]
     pub(crate) fn scheme(&self, module: &str) -> Option<quantised::Scheme> {
         self.linears.scheme(module)
     }
 
     /// Whether what a tensor of all experts would hold stands expert by expert.
-    #[cfg(any(feature = "cuda", test))]
     pub(crate) fn has_split(&self, fused: &str) -> bool {
         linears::split_experts(&self.tensors, fused).is_some()
     }
 
     /// The matrices that are stored in a plain format.
-    #[cfg(any(feature = "cuda", test))]
     pub(crate) fn plain_matrices(&self) -> Vec<String> {
         let is_plain = |name: &String| self.stored_dtype(name).is_some();
         let matrices = expected_tensors(&self.config).into_iter().filter(|(_, shape)| shape.len() > 1);
@@ -183,7 +180,7 @@ impl Checkpoint {
         let prefix = format!("{SHARED}layers.{layer}.experts");
         let [outputs, inputs] = linears::expert_shape(&self.config, part);
         let fused = format!("{prefix}.{}", part.fused());
-        if !self.tensors.contains(&fused) {
+        if self.has_split(&fused) {
             return self.matrix(&format!("{prefix}.{expert}.{}", part.name()), outputs, inputs);
         }
         // Gate, then up.

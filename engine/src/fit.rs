@@ -162,10 +162,7 @@ fn need(config: &ModelConfig, weights_bytes: u64, prompt_tokens: usize) -> Need 
 /// all of them are F32.
 fn bytes_on_card(checkpoint: &Checkpoint) -> u64 {
     let plain = !checkpoint.is_quantised();
-    let all_bf16 = expected_tensors(&checkpoint.config)
-        .iter()
-        .filter(|(_, shape)| shape.len() > 1)
-        .all(|(name, _)| matches!(checkpoint.stored_dtype(name), Some(Dtype::Bf16) | None));
+    let all_bf16 = checkpoint.plain_matrices().iter().all(|name| checkpoint.stored_dtype(name) == Some(Dtype::Bf16));
     if plain && !all_bf16 { checkpoint.parameters() * F32 } else { checkpoint.stored_bytes() }
 }
 
