@@ -199,7 +199,7 @@ fn cache_bytes(config: &ModelConfig, tokens: usize) -> u64 {
 }
 
 /// For all that does not grow with the model: partial sums of products, lists, and what is lost between buffers.
-const FIXED_BYTES: u64 = 256 << 20;
+pub(crate) const FIXED_BYTES: u64 = 256 << 20;
 
 /// Activations; an upper bound.
 pub(crate) fn workspace_bytes(config: &ModelConfig) -> u64 {

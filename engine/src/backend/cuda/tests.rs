@@ -261,5 +261,7 @@ fn a_workspace_takes_no_more_than_was_predicted() {
     let before = free();
     let _workspace = bench.backend.new_workspace(bench.backend.encode_rows()).unwrap();
     let taken = before - free();
-    assert!(taken <= predicted && taken > predicted / 8, "{taken} bytes, and {predicted} were predicted");
+    // On a small model hardly anything of what is fixed is taken; the rest is no more than it has to be.
+    let growing = predicted - crate::fit::FIXED_BYTES;
+    assert!(taken <= predicted && taken > growing * 3 / 4, "{taken} bytes, and {growing} of {predicted} grow with it");
 }
