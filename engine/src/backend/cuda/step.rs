@@ -71,8 +71,8 @@ pub(super) fn step<T: Activation>(
         }
         Known::Shape => {
             let device = workspace.device.clone();
-            let graph = device.capture(|| launch(weights, workspace, &shape, input.segments, caches))?;
-            graph.launch().map(|()| graphs.add(shape, graph))
+            let captured = device.capture(|| launch(weights, workspace, &shape, input.segments, caches));
+            captured.and_then(|graph| graph.launch().map(|()| graphs.add(shape, graph)))
         }
         Known::Nothing => {
             let launched = launch(weights, workspace, &shape, input.segments, caches);

@@ -1,7 +1,7 @@
 // The denoising view: seen while a fill is under way, and gone afterwards.
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
-import { never, until } from "../wait.mjs";
+import { until } from "../wait.mjs";
 import { chooseFill } from "./holes.mjs";
 import { pretending } from "./pretended.mjs";
 import { newName } from "./samples.mjs";
@@ -100,9 +100,11 @@ export const drafts = {
     await editor.watchDrawings();
     await editor.run("Lacuna: Fill all holes");
     await until("a draft was drawn", () => editor.hasDrawn());
-    const progress = editor.page.locator(".statusbar-item", { hasText: "filling all holes" });
-    await until("the fill has ended", async () => (await progress.count()) === 0 && (await editor.drawn()).length === 0);
-    // It may come back only for another fill, and there is none.
-    await never("a draft that stays behind", async () => (await editor.drawn()).length > 0, 500);
+    // Between two steps nothing may be drawn for a moment; a draft that stays behind never goes.
+    let clearSince;
+    await until("the drafts are gone for good", async () => {
+      clearSince = (await editor.drawn()).length === 0 ? (clearSince ?? performance.now()) : undefined;
+      return clearSince !== undefined && performance.now() - clearSince > 1_000;
+    });
   },
 };

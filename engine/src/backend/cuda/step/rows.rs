@@ -79,9 +79,9 @@ impl RunRows {
         self.held = None;
     }
 
-    /// Whether the device would do just this next.
-    pub(super) fn is_continued_by(&self, input: &StepInput<'_>) -> bool {
-        self.held.as_ref().is_some_and(|held| {
+    /// Whether the device would do just this next. What it holds is known again when that has been done.
+    pub(super) fn is_continued_by(&mut self, input: &StepInput<'_>) -> bool {
+        self.held.take().is_some_and(|held| {
             held.step == input.step
                 && held.schedule == *input.schedule
                 && held.ids == input.ids
@@ -92,7 +92,6 @@ impl RunRows {
 
     /// Brings the run's hole rows and what is remembered of its canvases to the device.
     pub(super) fn begin(&mut self, device: &Device, input: &StepInput<'_>) -> Result<(), Error> {
-        self.held = None;
         self.tape = None;
         self.written_votes.clear();
         let threshold = input.schedule.stability_threshold;
