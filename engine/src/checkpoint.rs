@@ -34,7 +34,7 @@ pub(crate) use config::{ModelConfig, Noise};
 pub(crate) use expected::{ENCODER, SHARED, expected_tensors};
 pub(crate) use generation::GenerationConfig;
 pub(crate) use layers::{LayerConfig, LayerKind};
-pub(crate) use linears::ExpertPart;
+pub(crate) use linears::{ExpertPart, Network};
 pub(crate) use object::{one_line, show};
 pub(crate) use quantiser::{PlainMatrix, PlainTensor, Quantiser};
 pub(crate) use tensors::{Dtype, TensorView, WeightData};

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::backend::{CARD_ENCODE_ROWS, CARD_HEAD_ROWS};
 use crate::bench::synthetic::shape;
 use crate::checkpoint::quantised::NVFP4_GROUP;
-use crate::checkpoint::{Checkpoint, Dtype, ModelConfig, expected_tensors};
+use crate::checkpoint::{Checkpoint, Dtype, ModelConfig, Network, expected_tensors};
 use crate::{Error, ModelSource};
 
 /// How the weights are stored.
@@ -172,15 +172,13 @@ pub(crate) fn weights_bytes(config: &ModelConfig, storage: Storage) -> u64 {
         let numbers = shape.iter().map(|size| *size as u64).product::<u64>();
         let Some((inputs, [_, ..])) = shape.split_last() else { return numbers * F32 };
         let outputs = numbers / *inputs as u64;
-        let experts = name.contains(".experts.");
-        let feed_forward = experts || name.contains(".mlp.");
-        let attention = name.contains(".self_attn.");
+        let network = Network::of(name);
         let in_four_bits = match storage {
             Storage::Bf16 | Storage::Fp8 => false,
-            Storage::Nvfp4 => feed_forward,
-            Storage::Nvfp4Experts => experts,
+            Storage::Nvfp4 => matches!(network, Some(Network::FeedForward | Network::Experts)),
+            Storage::Nvfp4Experts => network == Some(Network::Experts),
         };
-        if storage == Storage::Fp8 && (feed_forward || attention) {
+        if storage == Storage::Fp8 && network.is_some() {
             numbers + outputs * F32
         } else if in_four_bits && inputs.is_multiple_of(NVFP4_GROUP) {
             numbers / 2 + numbers / NVFP4_GROUP as u64

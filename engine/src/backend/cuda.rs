@@ -49,47 +49,33 @@ pub(crate) trait Activation:
     const TAKES_QUANTISED: bool;
     fn weights(slice: Slice<'_, Self>) -> WeightSlice<'_>;
     fn from_f32(number: f32) -> Self;
-    /// The gated product of rows in e4m3.
+    /// The gated product of rows in e4m3. Models with quantised weights are refused where there is none.
     fn gated_linear(
-        input: Fp8Rows<'_>,
-        matrix: &Matrix<'_>,
-        scratch: &mut LinearScratch,
-        output: SliceMut<'_, Self>,
-    ) -> Result<(), KernelError>;
-    /// The experts' gated products of rows in e4m3.
+        _input: Fp8Rows<'_>,
+        _matrix: &Matrix<'_>,
+        _scratch: &mut LinearScratch,
+        _output: SliceMut<'_, Self>,
+    ) -> Result<(), KernelError> {
+        no_product("gated_linear")
+    }
+    /// The experts' gated products of rows in e4m3, likewise.
     fn experts_gated(
-        input: Fp8Rows<'_>,
-        routing: &Routing,
-        weights: WeightSlice<'_>,
-        width: usize,
-        output: SliceMut<'_, Self>,
-    ) -> Result<(), KernelError>;
+        _input: Fp8Rows<'_>,
+        _routing: &Routing,
+        _weights: WeightSlice<'_>,
+        _width: usize,
+        _output: SliceMut<'_, Self>,
+    ) -> Result<(), KernelError> {
+        no_product("experts_gated")
+    }
 }
 
-/// Models with quantised weights are refused where they would be multiplied in f32.
 fn no_product(operation: &'static str) -> Result<(), KernelError> {
     Err(KernelError::Shape { operation, reason: "what is multiplied in fp8 is written in bf16".to_owned() })
 }
 
 impl Activation for f32 {
     const TAKES_QUANTISED: bool = false;
-    fn gated_linear(
-        _input: Fp8Rows<'_>,
-        _matrix: &Matrix<'_>,
-        _scratch: &mut LinearScratch,
-        _output: SliceMut<'_, f32>,
-    ) -> Result<(), KernelError> {
-        no_product("gated_linear")
-    }
-    fn experts_gated(
-        _input: Fp8Rows<'_>,
-        _routing: &Routing,
-        _weights: WeightSlice<'_>,
-        _width: usize,
-        _output: SliceMut<'_, f32>,
-    ) -> Result<(), KernelError> {
-        no_product("experts_gated")
-    }
     fn weights(slice: Slice<'_, f32>) -> WeightSlice<'_> {
         WeightSlice::F32(slice)
     }

@@ -11,6 +11,22 @@ use super::store::{TensorStore, Wanted};
 use super::tensors::Dtype;
 use crate::Error;
 
+/// Which of a layer's networks a linear layer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    Attention,
+    FeedForward,
+    Experts,
+}
+
+impl Network {
+    /// By a module's or a tensor's name. The router, the self-conditioning and what is outside of the layers are none of them.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let networks = [(".self_attn.", Self::Attention), (".mlp.", Self::FeedForward), (".experts.", Self::Experts)];
+        networks.into_iter().find(|(part, _)| name.contains(part)).map(|(_, network)| network)
+    }
+}
+
 /// One of an expert's three matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExpertPart {

@@ -8,7 +8,7 @@ use super::writer::Announced;
 use crate::Error;
 use crate::checkpoint::quantised::NVFP4_GROUP;
 use crate::checkpoint::quantised::encode::{RelativeError, encode_fp8, encode_nvfp4};
-use crate::checkpoint::{PlainMatrix, PlainTensor, Quantiser};
+use crate::checkpoint::{Network, PlainMatrix, PlainTensor, Quantiser};
 
 /// Tensors that are written one after the other.
 pub(super) enum Source {
@@ -87,10 +87,9 @@ impl QuantiseScheme {
 
     /// Whether it is for this linear layer.
     fn takes(self, module: &str) -> bool {
-        let feed_forward = module.contains(".mlp.") || module.contains(".experts.");
-        match self {
-            Self::Fp8 => feed_forward || module.contains(".self_attn."),
-            Self::Nvfp4 => feed_forward,
+        match (self, Network::of(module)) {
+            (_, None) | (Self::Nvfp4, Some(Network::Attention)) => false,
+            (_, Some(_)) => true,
         }
     }
 

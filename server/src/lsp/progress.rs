@@ -24,13 +24,12 @@ impl Progress {
         facts: ClientFacts,
         name: String,
         title: String,
-        stages: watch::Receiver<String>,
+        mut stages: watch::Receiver<String>,
     ) -> Self {
         if !facts.shows_progress {
             return Self { _shown: None };
         }
         let (shown, mut ended) = tokio::sync::oneshot::channel::<()>();
-        let mut stages = stages;
         tokio::spawn(async move {
             let token = ProgressToken::String(name);
             // The client must agree to the token before it is used.

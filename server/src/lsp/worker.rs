@@ -132,12 +132,12 @@ fn work_off(jobs: &Queue, engines: &Arc<Engines>) {
             continue;
         };
         panics = if (job.work)(engine.as_ref()) { panics + 1 } else { 0 };
-        if panics == PANICS_BEFORE_RELOADING {
+        let is_broken = panics == PANICS_BEFORE_RELOADING;
+        if is_broken {
             panics = 0;
             tracing::error!("the engine failed {PANICS_BEFORE_RELOADING} times in a row, and is loaded again");
-            drop(engine);
-            engines.reload();
-        } else if engine.is_lost() {
+        }
+        if is_broken || engine.is_lost() {
             drop(engine);
             engines.reload();
         }
@@ -172,6 +172,8 @@ impl Engines {
     }
 
     fn reload(self: &Arc<Self>) {
+        // Another job must not find it and have it loaded once more.
+        drop(lock(&self.current).take());
         let settings = lock(&self.settings).clone();
         self.load(&settings);
     }

@@ -93,11 +93,16 @@ pub(super) fn write(stream: &mut impl Write, message: &impl Serialize) -> io::Re
     let mut bytes = vec![0; LENGTH_BYTES];
     serde_json::to_writer(&mut bytes, message)?;
     let length = bytes.len() - LENGTH_BYTES;
-    if length > MESSAGE_LIMIT {
-        return Err(io::Error::other(format!("a message of {length} bytes is longer than {MESSAGE_LIMIT}")));
-    }
+    check_length(length)?;
     bytes[..LENGTH_BYTES].copy_from_slice(&(length as u32).to_le_bytes());
     stream.write_all(&bytes)
+}
+
+fn check_length(length: usize) -> io::Result<()> {
+    match length {
+        0..=MESSAGE_LIMIT => Ok(()),
+        _ => Err(io::Error::other(format!("a message of {length} bytes is longer than {MESSAGE_LIMIT}"))),
+    }
 }
 
 /// Reads messages from a stream that may time out in the middle of one.
@@ -132,9 +137,7 @@ impl<R: Read> Messages<R> {
     fn take(&mut self) -> io::Result<Option<Vec<u8>>> {
         let Some((length, rest)) = self.bytes.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
-        if length > MESSAGE_LIMIT {
-            return Err(io::Error::other(format!("a message of {length} bytes is longer than {MESSAGE_LIMIT}")));
-        }
+        check_length(length)?;
         if rest.len() < length {
             return Ok(None);
         }

@@ -16,7 +16,7 @@ use crate::bench::{
     quantile, random_ids, step_flop,
 };
 use crate::checkpoint::quantised::{Nvfp4Layout, Scheme};
-use crate::checkpoint::{Dtype, ModelConfig};
+use crate::checkpoint::{Dtype, ModelConfig, Network};
 use crate::local::LoadProgress;
 use crate::philox::{self, Place, Purpose};
 use crate::{Cancel, Error};
@@ -41,11 +41,11 @@ const E4M3_ONE: u8 = 0x38;
 
 impl Source for Synthetic {
     fn scheme(&self, name: &str) -> Option<Scheme> {
-        let is_expert = name.contains(".experts.");
-        let is_dense = name.contains(".self_attn.") && name.ends_with("_proj.weight") || name.contains(".mlp.");
-        match self.dtype {
-            SyntheticDtype::Fp8 if is_expert || is_dense => Some(Scheme::Fp8),
-            SyntheticDtype::Nvfp4 if is_expert => Some(Scheme::Nvfp4(Nvfp4Layout::ModelOpt)),
+        match (self.dtype, Network::of(name)?) {
+            // Its norms have no matrix.
+            (SyntheticDtype::Fp8, Network::Attention) if !name.ends_with("_proj.weight") => None,
+            (SyntheticDtype::Fp8, _) => Some(Scheme::Fp8),
+            (SyntheticDtype::Nvfp4, Network::Experts) => Some(Scheme::Nvfp4(Nvfp4Layout::ModelOpt)),
             _ => None,
         }
     }
@@ -262,15 +262,9 @@ fn measure_step<T: Activation>(
     workspace.launches_one_by_one(true);
     let launched = timed(repeats, workspace);
     let profiled = launched.and_then(|(_, launched_ms)| {
-        let mut failure = None;
-        let profile = device.profile(|| {
-            failure = run.step(backend, cache, workspace).err();
-            Ok(())
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => Ok((launched_ms, profile.map_err(failed(device))?.1)),
-        }
+        let profile = device.profile(|| run.step(backend, cache, workspace));
+        let (stepped, kernels) = profile.map_err(failed(device))?;
+        stepped.map(|()| (launched_ms, kernels))
     });
     workspace.launches_one_by_one(false);
     let (launched_ms, kernels) = profiled?;

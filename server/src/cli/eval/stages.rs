@@ -1,8 +1,7 @@
 //! What a fill costs, stage by stage.
 
 use std::io::{self, Write};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use lacuna_engine::{Cancel, Description, Error, Infill, InfillRequest, Infiller, Stage, Step};
