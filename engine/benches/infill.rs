@@ -14,7 +14,7 @@ fn request(hole_tokens: usize) -> InfillRequest {
     let text = TEXT.repeat(3);
     let caret = text.len() - TEXT.len() + TEXT.find("let text").map_or(0, |found| found + 4);
     let hole = Hole { max_tokens: Some(hole_tokens), ..Hole::new(caret..caret, Extent::Line) };
-    InfillRequest { text, language: Language::Rust, holes: vec![hole], seed: 1, candidates: 1 }
+    InfillRequest { seed: 1, ..InfillRequest::new(text, Language::Rust, vec![hole]) }
 }
 
 fn infill(criterion: &mut Criterion) {

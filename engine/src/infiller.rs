@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::prompt::{Passage, SizedHole};
 use crate::{Cancel, Error, StageTimes};
 
 /// Text in, text out: all that a front end sees of an engine, whether it runs here or elsewhere.
@@ -46,12 +47,26 @@ pub struct InfillRequest {
     pub text: String,
     /// What the text is written in.
     pub language: Language,
+    /// The document's file name, without its folder, if it has one.
+    pub name: Option<String>,
     /// The holes, ascending and disjoint, at least one.
     pub holes: Vec<Hole>,
     /// The same seed gives the same answer.
     pub seed: u64,
     /// How many different answers to try for, at least 1.
     pub candidates: usize,
+}
+
+impl InfillRequest {
+    /// A request for one answer about a document without a name, with seed 0.
+    pub fn new(text: impl Into<String>, language: Language, holes: Vec<Hole>) -> Self {
+        Self { text: text.into(), language, name: None, holes, seed: 0, candidates: 1 }
+    }
+
+    /// `text`, which is the request's with some of its holes filled, as a layout sees it.
+    pub(crate) fn passage<'a>(&'a self, text: &'a str, holes: &'a [SizedHole]) -> Passage<'a> {
+        Passage { text, language: self.language, name: self.name.as_deref(), holes }
+    }
 }
 
 /// A range of the text to be replaced by something unknown.

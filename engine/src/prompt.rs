@@ -99,6 +99,8 @@ pub(crate) struct Budget {
 pub(crate) struct Passage<'a> {
     pub(crate) text: &'a str,
     pub(crate) language: Language,
+    /// The document's file name, if it has one.
+    pub(crate) name: Option<&'a str>,
     /// Ascending and disjoint, on character boundaries of the text, at least one.
     pub(crate) holes: &'a [SizedHole],
 }

@@ -34,7 +34,7 @@ fn open(threads: Option<usize>) -> LocalInfiller {
 fn request(text: &str, language: Language, extent: Extent) -> InfillRequest {
     let caret = text.find("$0").unwrap();
     let hole = Hole::new(caret..caret, extent);
-    InfillRequest { text: text.replace("$0", ""), language, holes: vec![hole], seed: 7, candidates: 1 }
+    InfillRequest { seed: 7, ..InfillRequest::new(text.replace("$0", ""), language, vec![hole]) }
 }
 
 fn fill(engine: &LocalInfiller, request: &InfillRequest) -> Infill {
@@ -76,7 +76,7 @@ fn a_hole_has_room_for_what_the_document_repeats_there() {
         format!("def a():\n    {line}\n    return 1\n\n\ndef b():\n    {line}\n    return 2\n\n\ndef c():\n    ");
     let hole = Hole::new(text.len()..text.len(), Extent::Line);
     let text = format!("{text}\n    return 3\n");
-    let request = InfillRequest { text, language: Language::Python, holes: vec![hole], seed: 0, candidates: 1 };
+    let request = InfillRequest::new(text, Language::Python, vec![hole]);
     let infill = fill(&open(None), &request);
     assert_eq!(infill.candidates[0].fills, [line]);
     assert!(infill.length.rows_at_start > 24 && infill.length.rows_at_end <= infill.length.rows_at_start);
@@ -104,7 +104,7 @@ fn what_was_asked_before_changes_no_answer() {
     let text = RUST.repeat(6).replace("$0", "");
     let at = |caret: usize| {
         let hole = Hole::new(caret..caret, Extent::Line);
-        InfillRequest { text: text.clone(), language: Language::Rust, holes: vec![hole], seed: 1, candidates: 1 }
+        InfillRequest { seed: 1, ..InfillRequest::new(text.clone(), Language::Rust, vec![hole]) }
     };
     let carets: Vec<usize> = text.match_indices('{').map(|(caret, _)| caret + 1).collect();
     let mut reused = 0;
@@ -196,7 +196,7 @@ fn several_holes_share_a_canvas() {
         .map(|(start, found)| start + found.len())
         .map(|caret| Hole { max_tokens: Some(12), ..Hole::new(caret..caret, Extent::Line) })
         .collect();
-    let request = InfillRequest { text: text.to_owned(), language: Language::Python, holes, seed: 3, candidates: 1 };
+    let request = InfillRequest { seed: 3, ..InfillRequest::new(text, Language::Python, holes) };
     assert_eq!(fill(&open(None), &request).candidates[0].fills.len(), 2);
 }
 
@@ -205,7 +205,7 @@ fn holes_far_apart_have_canvases_of_their_own() {
     let text = format!("fn first() {{\n    \n}}\n\n{}fn last() {{\n    \n}}\n", "// Between them.\n".repeat(400));
     let at = |caret: usize| Hole { max_tokens: Some(8), ..Hole::new(caret..caret, Extent::Line) };
     let holes = vec![at(17), at(text.len() - 3)];
-    let request = InfillRequest { text, language: Language::Rust, holes, seed: 2, candidates: 3 };
+    let request = InfillRequest { seed: 2, candidates: 3, ..InfillRequest::new(text, Language::Rust, holes) };
     let infill = fill(&open(None), &request);
     assert!(infill.candidates.iter().all(|candidate| candidate.fills.len() == 2));
     assert!(infill.candidates.is_sorted_by(|a, b| a.confidence >= b.confidence));
@@ -242,7 +242,7 @@ fn holes_that_make_no_sense_are_refused() {
         (vec![choosing(0, &[], Some(4))], "is in group 4, but has no choices"),
         (vec![choosing(0, &["a", "b"], Some(1)), choosing(1, &["a"], Some(1))], "has 1 choices, and"),
     ] {
-        let request = InfillRequest { text: text.clone(), language: Language::Rust, holes, seed: 0, candidates: 1 };
+        let request = InfillRequest::new(text.clone(), Language::Rust, holes);
         let error = engine.infill(&request, &Cancel::new(), &mut |_| {}).unwrap_err();
         assert!(matches!(&error, Error::Request(reason) if reason.contains(word)), "{error}");
         assert!(!error.to_string().contains('\n'));
@@ -269,8 +269,7 @@ fn a_placeholder_is_not_filled_with_another_one() {
     let text = "fn a() -> u32 {\n    todo!()\n}\n\nfn b() -> u32 {\n    todo!()\n}\n\nfn c() -> u32 {\n    0\n}\n";
     let at = text.rfind("todo!()").unwrap();
     let hole = Hole::new(at..at + 7, Extent::Block);
-    let request =
-        InfillRequest { text: text.to_owned(), language: Language::Rust, holes: vec![hole], seed: 0, candidates: 1 };
+    let request = InfillRequest::new(text, Language::Rust, vec![hole]);
     assert_eq!(fill(&open(None), &request).candidates[0].fills, ["0"]);
 }
 

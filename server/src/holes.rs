@@ -32,6 +32,8 @@ impl From<Placeholder> for OpenHole {
 pub(crate) struct Holes<'a> {
     pub(crate) text: &'a str,
     pub(crate) language: Language,
+    /// The text's file name, if it has one.
+    pub(crate) name: Option<&'a str>,
     pub(crate) holes: &'a [OpenHole],
 }
 
@@ -87,13 +89,18 @@ pub(crate) fn fill_holes(
     cancel: &Cancel,
     on_step: &mut dyn FnMut(usize, Step<'_>),
 ) -> Result<Filled, Error> {
-    let Holes { text, language, .. } = *holes;
+    let Holes { text, language, name, .. } = *holes;
     let mut filled = Filled { text: String::with_capacity(text.len()), ..Filled::default() };
     let mut read_to = 0;
     for together in holes.holes.chunks(asked.together.max(1)) {
         let (seen, open) = with_leads(holes, together, &filled.text, read_to);
         let Asked { seed, candidates, .. } = *asked;
-        let request = InfillRequest { text: seen, language, holes: open, seed, candidates };
+        let request = InfillRequest {
+            name: name.map(str::to_owned),
+            seed,
+            candidates,
+            ..InfillRequest::new(seen, language, open)
+        };
         let done = filled.outcomes.len();
         let infill = match engine.infill(&request, cancel, &mut |step| on_step(done, step)) {
             Err(Error::Cancelled) => {
@@ -109,11 +116,13 @@ pub(crate) fn fill_holes(
             let before_lead = filled.text.len();
             filled.text.push_str(&hole.lead);
             let alone = InfillRequest {
-                text: [&filled.text, &request.text[request.holes[index].byte_range.end..]].concat(),
-                language,
-                holes: vec![Hole::new(filled.text.len()..filled.text.len(), hole.extent)],
+                name: request.name.clone(),
                 seed,
-                candidates: 1,
+                ..InfillRequest::new(
+                    [&filled.text, &request.text[request.holes[index].byte_range.end..]].concat(),
+                    language,
+                    vec![Hole::new(filled.text.len()..filled.text.len(), hole.extent)],
+                )
             };
             let candidates = infill.candidates.iter().filter_map(|candidate| of_hole(candidate, index));
             let outcome = first_that_fits(candidates, |candidate| (asked.fit)(candidate, hole, &alone))?;

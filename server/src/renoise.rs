@@ -48,11 +48,13 @@ pub fn renoise(
             break;
         }
         let again = InfillRequest {
-            text: [before, &current.fills[0], after].concat(),
-            holes: holes(before.len(), &current.fills[0], &damage.spans, hole.extent),
+            name: request.name.clone(),
             seed: request.seed.wrapping_add(SEED_STEP.wrapping_mul(round as u64)),
-            candidates: 1,
-            language: request.language,
+            ..InfillRequest::new(
+                [before, &current.fills[0], after].concat(),
+                request.language,
+                holes(before.len(), &current.fills[0], &damage.spans, hole.extent),
+            )
         };
         let infill = infiller.infill(&again, cancel, &mut |_| ())?;
         let Some(parts) = infill.candidates.into_iter().next() else { break };

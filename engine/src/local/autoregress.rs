@@ -8,7 +8,7 @@ use crate::backend::{Backend, RowOutcome, SampleNoise, SampleRow, SampleSettings
 use crate::canvas::TokenSet;
 use crate::infiller::check::check;
 use crate::philox::Place;
-use crate::prompt::{self, LineEnd, Passage, SizedHole};
+use crate::prompt::{self, LineEnd, SizedHole};
 use crate::{
     Cancel, Candidate, Description, Error, Extent, Infill, InfillRequest, Infiller, LengthUse, Piece, PromptUse, Step,
     Timings,
@@ -75,7 +75,7 @@ impl<B: Backend> Infiller for Writer<B> {
         let engine = &self.engine;
         let started = Instant::now();
         let sized = [SizedHole::free(hole.byte_range.clone(), hole.extent, hole.max_tokens)];
-        let passage = Passage { text: &request.text, language: request.language, holes: &sized };
+        let passage = request.passage(&request.text, &sized);
         let mut prompt = prompt::reading_order(&passage, &engine.tokenizer, &engine.form, engine.budget);
         let begun = self.take_back_indentation(&mut prompt);
 
@@ -254,7 +254,7 @@ mod tests {
         let baseline = Autoregressor::open(&options).unwrap();
         let text = "fn a() {\n    b();\n}\n\nfn c() {\n".to_owned();
         let hole = Hole { max_tokens: Some(6), ..Hole::new(text.len()..text.len(), Extent::Block) };
-        let request = InfillRequest { text, language: Language::Rust, holes: vec![hole], seed: 0, candidates: 1 };
+        let request = InfillRequest::new(text, Language::Rust, vec![hole]);
         let mut drafts = 0;
         let infill = baseline.infill(&request, &Cancel::new(), &mut |_| drafts += 1).unwrap();
         let candidate = &infill.candidates[0];

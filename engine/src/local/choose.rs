@@ -98,8 +98,7 @@ impl<B: Backend> Engine<B> {
         let mut round = Round { decisions, index, scores };
         let mut first = 0;
         while first < sized.len() {
-            let passage =
-                Passage { text: &remainder.text, language: progress.request.language, holes: &sized[first..] };
+            let passage = progress.request.passage(&remainder.text, &sized[first..]);
             let holes = &remainder.open[first..];
             first += self.score_canvas(&passage, holes, &mut round, state, progress, cancel)?;
         }

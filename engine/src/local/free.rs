@@ -43,7 +43,7 @@ impl<B: Backend> Engine<B> {
             if sized.is_empty() {
                 return Ok(());
             }
-            let passage = Passage { text: &remainder.text, language: progress.request.language, holes: &sized };
+            let passage = progress.request.passage(&remainder.text, &sized);
             self.fill_canvas(&passage, &remainder.open, state, progress, cancel, on_step)?;
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{LocalOptions, form_of, free_budget, open_checkpoint};
 use crate::canvas::Row;
 use crate::infiller::check::check;
-use crate::prompt::{self, Layout, Passage, SizedHole};
+use crate::prompt::{self, Layout, SizedHole};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, InfillRequest};
 
@@ -52,7 +52,7 @@ pub fn show_canvases(options: &LocalOptions, request: &InfillRequest) -> Result<
     let mut shown = Vec::new();
     let mut first = 0;
     while first < sized.len() {
-        let passage = Passage { text: &request.text, language: request.language, holes: &sized[first..] };
+        let passage = request.passage(&request.text, &sized[first..]);
         let layout = prompt::lay_out(&passage, &tokenizer, &form, budget)?;
         let holes = first..first + layout.holes.len();
         first = holes.end;

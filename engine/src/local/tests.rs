@@ -20,7 +20,7 @@ fn request() -> InfillRequest {
     let at = |caret: usize| Hole { max_tokens: Some(3), ..Hole::new(caret..caret, Extent::Line) };
     let choices = ["", "// ", "/// "].map(str::to_owned).to_vec();
     let holes = vec![Hole { choices, ..at(text.len() - 6) }, at(text.len())];
-    InfillRequest { text, language: Language::Rust, holes, seed: 0, candidates: 1 }
+    InfillRequest::new(text, Language::Rust, holes)
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn short_requests() -> Vec<InfillRequest> {
     let request = |text: &str, language, extent| {
         let caret = text.find("$0").unwrap();
         let hole = Hole { max_tokens: Some(6), ..Hole::new(caret..caret, extent) };
-        InfillRequest { text: text.replacen("$0", "", 1), language, holes: vec![hole], seed: 11, candidates: 1 }
+        InfillRequest { seed: 11, ..InfillRequest::new(text.replacen("$0", "", 1), language, vec![hole]) }
     };
     let python = "def first(values):\n    total = 0\n    return total\n\n\ndef second(values):\n    total = $0\n";
     let rust = "fn add(a: u32, b: u32) -> u32 {\n    $0\n}\n";

@@ -8,6 +8,8 @@ use crate::tokenizer::Tokenizer;
 const GAP: &str = "[[missing]]";
 /// Backticks in the shortest fence around code in a message.
 const FENCE_LENGTH: usize = 3;
+/// Characters of a file name that a message shows at most.
+pub(super) const NAME_MAX_CHARACTERS: usize = 120;
 /// The near prefix never has more tokens than these.
 const NEAR_PREFIX_MAX_TOKENS: usize = CHUNK_TOKENS + LONG_CHUNK_TOKENS;
 
@@ -118,9 +120,10 @@ impl Chat {
         };
         let fence = "`".repeat((longest_fence(shown.passage.text) + 1).max(FENCE_LENGTH));
         let gap = tokenizer.encode(GAP);
+        let file = shown.passage.name.map_or_else(String::new, |file| format!(" {}", one_line(file)));
         let mut prompt = self.before.clone();
         prompt.extend(tokenizer.encode(&format!(
-            "Something is missing in this {name} file, wherever it says {GAP}. Write the lines around that place again, \
+            "Something is missing in this {name} file{file}, wherever it says {GAP}. Write the lines around that place again, \
              unchanged but with the missing text in it, and nothing else.\n\n{fence}{tag}\n"
         )));
         prompt.extend_from_slice(shown.far_prefix);
@@ -139,6 +142,11 @@ impl Chat {
         prompt.extend(tokenizer.encode(&format!("{fence}{tag}{}", if opens_line { "" } else { "\n" })));
         prompt
     }
+}
+
+/// A file name as a part of a sentence: what would end its line is left out, and so is what is too long for a name.
+fn one_line(name: &str) -> String {
+    name.chars().filter(|character| !character.is_control()).take(NAME_MAX_CHARACTERS).collect()
 }
 
 /// The longest row of backticks in a text.

@@ -55,7 +55,8 @@ fn laid_out(marked: &str, language: Language, form: &Form) -> (String, Layout) {
         holes.push(SizedHole { byte_range: text.len()..text.len(), rows: 4, rows_max: 4, set: BLOCK_SET });
         text.push_str(part);
     }
-    let layout = lay_out(&Passage { text: &text, language, holes: &holes }, tokenizer(), form, BUDGET).unwrap();
+    let layout =
+        lay_out(&Passage { text: &text, language, name: None, holes: &holes }, tokenizer(), form, BUDGET).unwrap();
     (text, layout)
 }
 
@@ -92,6 +93,21 @@ fn a_message_shows_the_text_and_the_answer_goes_on_on_the_canvas() {
                <|channel>thought\n<channel|>```rust\n";
     assert!(prompt.ends_with(end), "{prompt}");
     assert_eq!(canvas(&layout), "fn f() -> u8 {\n    re$rn 1 + $;\n}\n");
+}
+
+#[test]
+fn a_message_names_the_file_in_one_line() {
+    let holes = [SizedHole { byte_range: 0..0, rows: 4, rows_max: 4, set: BLOCK_SET }];
+    let asked = |name| {
+        let passage = Passage { text: "", language: Language::Rust, name, holes: &holes };
+        spelled(&lay_out(&passage, tokenizer(), &chat(), BUDGET).unwrap().prompt)
+    };
+    let beginning = "<bos><|turn>user\nSomething is missing in this Rust file";
+    assert!(asked(Some("main.rs")).starts_with(&format!("{beginning} main.rs, wherever")), "{}", asked(Some("main.rs")));
+    assert!(asked(Some("a\nb\u{7f}.rs")).starts_with(&format!("{beginning} ab.rs, wherever")));
+    let long = "é".repeat(NAME_MAX_CHARACTERS + 1);
+    assert!(asked(Some(&long)).contains(&format!("file {}, wherever", &long[2..])));
+    assert!(asked(None).starts_with(&format!("{beginning}, wherever")));
 }
 
 #[test]
@@ -135,7 +151,7 @@ proptest! {
         let start = text.floor_char_boundary(at.index(text.len() + 1));
         let end = text.floor_char_boundary((start + width).min(text.len())).max(start);
         let hole = SizedHole { byte_range: start..end, rows: 4, rows_max: 4, set: BLOCK_SET };
-        let passage = Passage { text: &text, language: Language::Rust, holes: std::slice::from_ref(&hole) };
+        let passage = Passage { text: &text, language: Language::Rust, name: None, holes: std::slice::from_ref(&hole) };
         for form in [chat(), Form::Plain { bos: 2 }] {
             let layout = lay_out(&passage, tokenizer(), &form, BUDGET).unwrap();
             prop_assert!(layout.prompt.len() <= BUDGET.prompt_tokens);

@@ -162,11 +162,12 @@ fn examine(options: &LocalOptions, seed: u64, open: &Open) -> Report {
 fn try_fill(infiller: &dyn Infiller, seed: u64) -> Result<Trial, Error> {
     let end = TRIAL_TEXT.len();
     let request = InfillRequest {
-        text: TRIAL_TEXT.to_owned(),
-        language: Language::Python,
-        holes: vec![Hole { max_tokens: Some(16), ..Hole::new(end..end, Extent::Line) }],
         seed,
-        candidates: 1,
+        ..InfillRequest::new(
+            TRIAL_TEXT,
+            Language::Python,
+            vec![Hole { max_tokens: Some(16), ..Hole::new(end..end, Extent::Line) }],
+        )
     };
     let start = Instant::now();
     let infill = infiller.infill(&request, &Cancel::new(), &mut |_| ())?;

@@ -211,8 +211,7 @@ impl EvalArguments {
             hole.max_tokens = infiller.token_count(&task.solution);
         }
         let extent = hole.extent;
-        let request =
-            InfillRequest { text, language: task.language(), holes: vec![hole], seed: self.seed, candidates: 1 };
+        let request = InfillRequest { seed: self.seed, ..InfillRequest::new(text, task.language(), vec![hole]) };
         let start = Instant::now();
         let infill = match infiller.infill(&request, &Cancel::new(), &mut |_| ()) {
             Ok(infill) => infill,

@@ -169,11 +169,24 @@ impl FillArguments {
 
     /// All that is wanted as one request.
     fn request(&self, text: String, language: Language, wanted: &Wanted) -> InfillRequest {
+        let name = self.name();
         let (text, holes) = match wanted {
             Wanted::One(hole) => (text, vec![hole.clone()]),
-            Wanted::Marked(Marked { holes, .. }) => with_leads(&Holes { text: &text, language, holes }, holes, "", 0),
+            Wanted::Marked(Marked { holes, .. }) => {
+                with_leads(&Holes { text: &text, language, name: name.as_deref(), holes }, holes, "", 0)
+            }
         };
-        InfillRequest { text, language, holes, seed: self.seed, candidates: self.candidates.get() }
+        InfillRequest {
+            name,
+            seed: self.seed,
+            candidates: self.candidates.get(),
+            ..InfillRequest::new(text, language, holes)
+        }
+    }
+
+    /// The file's name, without its folder.
+    fn name(&self) -> Option<String> {
+        self.file.file_name().map(|name| name.to_string_lossy().into_owned())
     }
 
     /// The hole that `--at` and `--end` name.

@@ -54,6 +54,7 @@ impl CaretRequest {
         let hole = syntax::find_hole(&text, tree.as_ref(), language, caret_byte);
         let ranges = [range_of(&snapshot, &hole.byte_range)];
         let wanted = Wanted {
+            name: snapshot.name(),
             language,
             byte_range: hole.byte_range,
             extent: hole.extent,

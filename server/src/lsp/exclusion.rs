@@ -14,6 +14,7 @@ use tower_lsp::ls_types::Uri;
 
 use crate::settings::Problem;
 use address::Address;
+pub(crate) use address::file_name;
 use gitignore::IgnoredByGit;
 use globs::{Secrets, UserGlobs};
 

@@ -7,6 +7,7 @@ use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Langua
 use tokio::sync::oneshot;
 use tower_lsp::jsonrpc;
 
+use crate::lsp::session::Snapshot;
 use crate::lsp::worker::Panicked;
 use crate::postprocess::{self, Surroundings};
 use crate::renoise;
@@ -38,6 +39,8 @@ impl Filled {
 /// What is asked of the fills of one hole.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
+    /// The document's file name, if it has one.
+    pub(crate) name: Option<String>,
     pub(crate) language: Language,
     pub(crate) byte_range: Range<usize>,
     pub(crate) extent: Extent,
@@ -48,9 +51,10 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// One fill, of any length, that somebody has asked for.
-    pub(crate) fn one(language: Language, byte_range: Range<usize>, extent: Extent) -> Self {
+    pub(crate) fn one(snapshot: &Snapshot, byte_range: Range<usize>, extent: Extent) -> Self {
         let options = postprocess::Options::default();
-        Self { language, byte_range, extent, candidates: 1, max_lines: None, options }
+        let (name, language) = (snapshot.name(), snapshot.document.language);
+        Self { name, language, byte_range, extent, candidates: 1, max_lines: None, options }
     }
 }
 
@@ -62,9 +66,9 @@ pub(crate) fn fill(
     cancel: &Cancel,
     on_step: &mut dyn FnMut(Step<'_>),
 ) -> Result<Filled, Error> {
-    let Wanted { language, byte_range, extent, candidates, max_lines, options } = wanted;
+    let Wanted { name, language, byte_range, extent, candidates, max_lines, options } = wanted;
     let hole = Hole::new(byte_range.clone(), extent);
-    let request = InfillRequest { text, language, holes: vec![hole], seed: SEED, candidates };
+    let request = InfillRequest { name, seed: SEED, candidates, ..InfillRequest::new(text, language, vec![hole]) };
     let infill = engine.infill(&request, cancel, on_step)?;
     let (before, after) = (&request.text[..byte_range.start], &request.text[byte_range.end..]);
     let around = Surroundings { before, after, extent, language };

@@ -14,7 +14,7 @@ use tower_lsp::ls_types::{
 use crate::lsp::cache::Cache;
 use crate::lsp::capabilities::ClientFacts;
 use crate::lsp::document::Document;
-use crate::lsp::exclusion::Exclusion;
+use crate::lsp::exclusion::{Exclusion, file_name};
 use crate::lsp::interpolate::{Anchor, Suggestion};
 use crate::lsp::pending::{Pending, Ticket};
 use crate::lsp::positions::{Encoding, byte_of_position};
@@ -43,6 +43,13 @@ pub(crate) struct Snapshot {
     pub(crate) uri: Uri,
     pub(crate) document: Document,
     pub(crate) encoding: Encoding,
+}
+
+impl Snapshot {
+    /// The document's file name.
+    pub(crate) fn name(&self) -> Option<String> {
+        file_name(&self.uri)
+    }
 }
 
 /// A document that can be read, and what is going on in it.

@@ -137,13 +137,7 @@ fn request(text: &str, places: &[Place]) -> InfillRequest {
         choices: place.choices.clone(),
         group: Some(0),
     };
-    InfillRequest {
-        text: text[window.clone()].to_owned(),
-        language: Language::Markdown,
-        holes: places.iter().map(hole).collect(),
-        seed: 0,
-        candidates: 1,
-    }
+    InfillRequest::new(&text[window.clone()], Language::Markdown, places.iter().map(hole).collect())
 }
 
 /// Whole lines round a range, where lines are of a usual length.

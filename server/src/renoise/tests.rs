@@ -56,13 +56,7 @@ fn candidate(fills: &[&str], confidence: f32) -> Candidate {
 
 fn request(before: &str, after: &str) -> InfillRequest {
     let hole = Hole::new(before.len()..before.len(), Extent::Line);
-    InfillRequest {
-        text: [before, after].concat(),
-        language: Language::Rust,
-        holes: vec![hole],
-        seed: 1,
-        candidates: 1,
-    }
+    InfillRequest { seed: 1, ..InfillRequest::new([before, after].concat(), Language::Rust, vec![hole]) }
 }
 
 const BEFORE: &str = "fn a() {\n    let b = ";

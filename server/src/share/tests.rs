@@ -107,7 +107,7 @@ impl Scene {
 
 fn request(text: &str) -> InfillRequest {
     let holes = vec![Hole::new(0..text.len(), Extent::Line)];
-    InfillRequest { text: text.to_owned(), language: Language::Rust, holes, seed: u64::MAX, candidates: 1 }
+    InfillRequest { seed: u64::MAX, ..InfillRequest::new(text, Language::Rust, holes) }
 }
 
 fn fill(engine: &dyn Infiller, text: &str) -> Result<Candidate, Error> {

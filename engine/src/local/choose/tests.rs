@@ -30,7 +30,7 @@ fn request(text: &str, choices: &[&str]) -> InfillRequest {
         }
         plain.push_str(part);
     }
-    InfillRequest { text: plain, language: Language::Markdown, holes, seed: 5, candidates: 1 }
+    InfillRequest { seed: 5, ..InfillRequest::new(plain, Language::Markdown, holes) }
 }
 
 fn answer(engine: &Engine<CpuBackend>, request: &InfillRequest) -> Candidate {
@@ -44,7 +44,7 @@ fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
         request.holes[0].choices.iter().map(|choice| engine.tokenizer.encode(choice)).collect();
     let rows = choices.iter().map(Vec::len).max().unwrap();
     let hole = SizedHole { byte_range: request.holes[0].byte_range.clone(), rows, rows_max: rows, set: BLOCK_SET };
-    let passage = Passage { text: &request.text, language: request.language, holes: &[hole] };
+    let passage = request.passage(&request.text, std::slice::from_ref(&hole));
     let layout = prompt::lay_out(&passage, &engine.tokenizer, &engine.form, engine.choice_budget).unwrap();
     let NoiseKind::Absorbing(mask) = engine.noise.kind else { panic!("the embedded model has a mask token") };
     let canvas: Vec<u32> = layout
@@ -261,7 +261,7 @@ proptest! {
         let text = "# Tïtle\r\n\r\n- one\n- two 🦀\n\n```\ncode\n```\nMore *text* in a line.\n".repeat(4);
         let starts: Vec<usize> = text.char_indices().map(|(start, _)| start).collect();
         let mut next = 0;
-        let mut request = InfillRequest { text: text.clone(), language, holes: Vec::new(), seed, candidates: 2 };
+        let mut request = InfillRequest { seed, candidates: 2, ..InfillRequest::new(text.clone(), language, Vec::new()) };
         for (gap, length, grouped, choices) in holes {
             let byte_range = starts[next + gap]..starts[next + gap + length];
             next += gap + length;

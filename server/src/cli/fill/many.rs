@@ -147,7 +147,9 @@ impl Many<'_> {
     fn fill(&self) -> anyhow::Result<Filled> {
         let bar = ProgressBar::new(self.marked.holes.len() as u64).with_style(ProgressStyle::with_template(PROGRESS)?);
         let fit = |candidate: Candidate, hole: &OpenHole, request: &InfillRequest| self.fit(candidate, hole, request);
-        let holes = Holes { text: self.text, language: self.language, holes: &self.marked.holes };
+        let name = self.arguments.name();
+        let holes =
+            Holes { text: self.text, language: self.language, name: name.as_deref(), holes: &self.marked.holes };
         let asked = Asked {
             together: self.arguments.together.get(),
             seed: self.arguments.seed,

@@ -27,8 +27,7 @@ fn printed(options: &[&str], text: &str, fills: &[&'static str], is_terminal: bo
 fn answered(options: &[&str], text: &str, fills: &[&'static str], is_terminal: bool) -> anyhow::Result<String> {
     let arguments = arguments(options);
     let hole = arguments.hole(text, Language::Rust).unwrap();
-    let request =
-        InfillRequest { text: text.to_owned(), language: Language::Rust, holes: vec![hole], seed: 0, candidates: 1 };
+    let request = InfillRequest::new(text, Language::Rust, vec![hole]);
     let infiller = Fake::with_fills(fills);
     let answer =
         Answer { arguments: &arguments, request: &request, infiller: &infiller, start: Instant::now(), load_ms: 1.5 };
@@ -113,8 +112,7 @@ fn the_hole_is_found_or_given() {
 fn a_cancelled_fill_prints_nothing() {
     let arguments = arguments(&["--at", "1:1"]);
     let hole = arguments.hole("", Language::Rust).unwrap();
-    let request =
-        InfillRequest { text: String::new(), language: Language::Rust, holes: vec![hole], seed: 0, candidates: 1 };
+    let request = InfillRequest::new("", Language::Rust, vec![hole]);
     let infiller = Fake::with_fills(&[]);
     let answer =
         Answer { arguments: &arguments, request: &request, infiller: &infiller, start: Instant::now(), load_ms: 0.0 };
@@ -186,7 +184,7 @@ fn what_is_filled_before_an_interruption_stays_and_the_rest_is_as_it_was() {
     let text = "a ? b ?\nc ? d\n";
     let at = |start: usize| OpenHole { byte_range: start..start + 1, lead: String::new(), extent: Extent::Line };
     let open = [at(2), at(6), at(10)];
-    let holes = Holes { text, language: Language::Text, holes: &open };
+    let holes = Holes { text, language: Language::Text, name: None, holes: &open };
     let fit = |candidate: Candidate, _: &OpenHole, _: &InfillRequest| {
         let text = candidate.fills[0].clone();
         Ok((candidate, Processed { text, ..Processed::default() }))

@@ -29,7 +29,7 @@ impl Written {
 
 fn request(text: &str, at: usize) -> InfillRequest {
     let hole = Hole::new(at..at, Extent::Line);
-    InfillRequest { text: text.to_owned(), language: Language::Rust, holes: vec![hole], seed: 0, candidates: 1 }
+    InfillRequest::new(text, Language::Rust, vec![hole])
 }
 
 #[test]

@@ -14,14 +14,18 @@ pub(super) struct Address {
 
 impl Address {
     pub(super) fn of(uri: &Uri) -> Self {
-        let decoded = uri.path().decode().to_string_lossy();
-        // A path of Windows may stand in an address that this machine takes for a single name.
-        let name = decoded.rsplit(['/', '\\']).find(|part| !matches!(*part, "" | "."));
         let is_here = uri.scheme().as_str().eq_ignore_ascii_case("file")
             && (cfg!(windows) || uri.authority().is_none_or(|authority| matches!(authority.host(), "" | "localhost")));
         let path = if is_here { file_path(uri).and_then(|path| normal(&path)) } else { None };
-        Self { name: name.unwrap_or_default().to_owned(), path }
+        Self { name: file_name(uri).unwrap_or_default(), path }
     }
+}
+
+/// The last part of an address' path.
+pub(crate) fn file_name(uri: &Uri) -> Option<String> {
+    let decoded = uri.path().decode().to_string_lossy();
+    // A path of Windows may stand in an address that this machine takes for a single name.
+    decoded.rsplit(['/', '\\']).find(|part| !matches!(*part, "" | ".")).map(str::to_owned)
 }
 
 #[cfg(unix)]
