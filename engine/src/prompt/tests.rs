@@ -7,6 +7,7 @@ use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_
 use proptest::sample::Index;
 use serde_json::Value;
 
+use super::form::NAME_MAX_CHARACTERS;
 use super::{BLOCK_SET, Budget, Chat, Form, Layout, Passage, SizedHole, lay_out, normalise};
 use crate::canvas::Row;
 use crate::infiller::Language;
@@ -103,7 +104,11 @@ fn a_message_names_the_file_in_one_line() {
         spelled(&lay_out(&passage, tokenizer(), &chat(), BUDGET).unwrap().prompt)
     };
     let beginning = "<bos><|turn>user\nSomething is missing in this Rust file";
-    assert!(asked(Some("main.rs")).starts_with(&format!("{beginning} main.rs, wherever")), "{}", asked(Some("main.rs")));
+    assert!(
+        asked(Some("main.rs")).starts_with(&format!("{beginning} main.rs, wherever")),
+        "{}",
+        asked(Some("main.rs"))
+    );
     assert!(asked(Some("a\nb\u{7f}.rs")).starts_with(&format!("{beginning} ab.rs, wherever")));
     let long = "é".repeat(NAME_MAX_CHARACTERS + 1);
     assert!(asked(Some(&long)).contains(&format!("file {}, wherever", &long[2..])));

@@ -14,6 +14,7 @@ fn typing_the_beginning_of_an_answer_keeps_and_shortens_it() {
     client.open("file:///a.rs", "rust", "let x = \n");
     let id = client.ask("file:///a.rs", (0, 8));
     let call = next_call(&calls);
+    assert_eq!(call.request.name.as_deref(), Some("a.rs"));
     client.change("file:///a.rs", 2, (0, 8), (0, 8), "f");
     client.change("file:///a.rs", 3, (0, 9), (0, 9), "oo");
     // The edits have been applied before the engine answers.
