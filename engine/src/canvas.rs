@@ -73,6 +73,14 @@ impl Row {
             Self::Pinned(_) => None,
         }
     }
+
+    /// The token that is known to stand here, if there is one.
+    pub(crate) fn pinned(self) -> Option<u32> {
+        match self {
+            Self::Pinned(token) => Some(token),
+            Self::Hole { .. } => None,
+        }
+    }
 }
 
 /// A canvas: its rows, and the token that stands in each now.

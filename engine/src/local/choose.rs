@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Instant;
 
-use self::score::{Question, Scorer};
+use self::score::{AskedHole, Question, Scorer};
 use super::{Engine, State, milliseconds_since, progress::Progress};
 use crate::backend::Backend;
-use crate::prompt::{self, BLOCK_SET, HOLE_MAX_TOKENS, Passage, SizedHole};
+use crate::prompt::{self, BLOCK_SET, HOLE_MAX_TOKENS, Layout, Passage, SizedHole};
 use crate::tokenizer::Tokenizer;
 use crate::{Cancel, Choice, Error, InfillRequest, Step};
 
@@ -88,7 +88,8 @@ impl<B: Backend> Engine<B> {
                 match decisions.of_hole[*index] {
                     None => SizedHole::free(range.clone(), hole.extent, hole.max_tokens),
                     Some(_) => {
-                        let rows = decisions.longest(*index);
+                        // One for what ends the text, where no delete token does.
+                        let rows = decisions.longest(*index) + usize::from(self.delete.is_none());
                         SizedHole { byte_range: range.clone(), rows, rows_max: rows, set: BLOCK_SET }
                     }
                 }
@@ -119,7 +120,7 @@ impl<B: Backend> Engine<B> {
         let started = Instant::now();
         let layout = prompt::lay_out(passage, &self.tokenizer, &self.form, self.choice_budget)?;
         let count = layout.holes.len();
-        let questions = round.decisions.questions(&holes[..count], &layout.holes);
+        let questions = round.decisions.questions(&holes[..count], &layout, self.line_end());
         if questions.is_empty() {
             return Ok(count);
         }
@@ -133,15 +134,18 @@ impl<B: Backend> Engine<B> {
             backend: &self.backend,
             layers: self.layers,
             cache,
-            delete: self.delete.ok_or_else(|| {
-                Error::Request("the model knows no delete token, so it cannot choose between texts".to_owned())
-            })?,
+            delete: self.delete,
             pass_rows: self.choice_budget.canvas_rows.max(self.backend.encode_rows()),
         };
         let canvas = self.noise_canvas(progress.request.seed, 0, round.index as u32, &layout);
         scorer.score(canvas.tokens(), &questions, &mut state.workspace, cancel, &mut round.scores)?;
         progress.timings.denoise_ms += milliseconds_since(started);
         Ok(count)
+    }
+
+    /// The token of a line's end, which goes on where a text ends.
+    fn line_end(&self) -> Option<u32> {
+        self.tokenizer.encode("\n").first().copied()
     }
 }
 
@@ -213,17 +217,18 @@ impl Decisions {
         }
     }
 
-    /// What to ask of a canvas that has these holes in these rows.
-    fn questions(&self, holes: &[(usize, Range<usize>)], rows: &[Range<usize>]) -> Vec<Question<'_>> {
+    /// What to ask of a canvas with these holes, behind which the text goes on with `after` if it ends there.
+    fn questions(&self, holes: &[(usize, Range<usize>)], layout: &Layout, after: Option<u32>) -> Vec<Question<'_>> {
         let mut questions: Vec<Question<'_>> = Vec::new();
-        for ((hole, _), rows) in holes.iter().zip(rows) {
+        for ((hole, _), rows) in holes.iter().zip(&layout.holes) {
             let Some(decision) = self.of_hole[*hole] else { continue };
             let found = questions.iter().position(|question| question.decision == decision);
             let question = found.unwrap_or_else(|| {
                 questions.push(Question { decision, options: self.all[decision].options, holes: Vec::new() });
                 questions.len() - 1
             });
-            questions[question].holes.push((rows.clone(), &self.choices[*hole]));
+            let next = layout.canvas.get(rows.end).map_or(after, |row| row.pinned());
+            questions[question].holes.push(AskedHole { rows: rows.clone(), choices: &self.choices[*hole], next });
         }
         questions
     }

@@ -68,13 +68,7 @@ fn show(layout: &Layout, holes: Range<usize>, tokenizer: &Tokenizer) -> ShownCan
     };
     let mut canvas = Vec::new();
     let mut at = 0;
-    let pinned = |rows: &[Row]| {
-        let tokens = rows.iter().filter_map(|row| match row {
-            Row::Pinned(id) => Some(token(*id)),
-            Row::Hole { .. } => None,
-        });
-        ShownRows::Pinned(tokens.collect())
-    };
+    let pinned = |rows: &[Row]| ShownRows::Pinned(rows.iter().filter_map(|row| row.pinned()).map(token).collect());
     for hole in &layout.holes {
         canvas.extend([pinned(&layout.canvas[at..hole.start]), ShownRows::Hole(hole.len())]);
         at = hole.end;

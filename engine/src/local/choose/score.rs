@@ -1,10 +1,13 @@
 //! How likely the model finds each choice in its place.
 //!
 //! A choice's score is the logarithm of its probability as the text of its hole, read from left to right with both
-//! sides visible: each of its tokens given the ones before it, and then, where the hole has rows left, the delete
-//! token that ends it. So choices of different lengths compare fairly, and the choice of no text at all is the delete
-//! token in the hole's first row, held against the first tokens of the others. What is not revealed yet, other open
-//! holes included, is noise. The delete tokens behind the first follow from it and count for nothing.
+//! sides visible: each of its tokens given the ones before it, and then what ends it. So choices of different lengths
+//! compare fairly, and the choice of no text at all is its end in the hole's first row, held against the first tokens of
+//! the others. What is not revealed yet, other open holes included, is noise.
+//!
+//! What ends a text is the delete token, where the hole has rows left; the delete tokens behind the first follow from it
+//! and count for nothing. For a model that knows no delete token it is the token that stands behind the hole, which is
+//! taken off the canvas, and the rows that the choice does not need are taken off too.
 //!
 //! Every different beginning costs a canvas of its own, so beyond the first few tokens only beginnings of 8, 16 and 32
 //! are revealed, and the tokens in between are scored side by side.
@@ -20,9 +23,19 @@ pub(super) struct Question<'a> {
     /// Where its scores go.
     pub(super) decision: usize,
     pub(super) options: usize,
-    /// The rows of each of its holes, in ascending order, and the tokens of each of the hole's choices; the rows are as
-    /// many as the longest choice has.
-    pub(super) holes: Vec<(Range<usize>, &'a [Vec<u32>])>,
+    /// In ascending order.
+    pub(super) holes: Vec<AskedHole<'a>>,
+}
+
+/// A hole of a decision on a canvas.
+pub(super) struct AskedHole<'a> {
+    /// As many as the longest choice has, and one more where the model knows no delete token.
+    pub(super) rows: Range<usize>,
+    /// The tokens of each choice.
+    pub(super) choices: &'a [Vec<u32>],
+    /// What ends the text where the model knows no delete token: what stands behind the rows, or would if the canvas went
+    /// on. `None` where another hole begins there.
+    pub(super) next: Option<u32>,
 }
 
 /// What scores are computed with.
@@ -30,9 +43,17 @@ pub(super) struct Scorer<'a, B: Backend> {
     pub(super) backend: &'a B,
     pub(super) layers: usize,
     pub(super) cache: &'a B::Cache,
-    pub(super) delete: u32,
+    pub(super) delete: Option<u32>,
     /// Rows that a pass has at most; it always has room for one canvas.
     pub(super) pass_rows: usize,
+}
+
+/// A canvas that is asked about, by how it differs from the one with noise in all holes. All rows are that one's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Variant {
+    /// The rows that are taken off, in ascending order.
+    cut: Vec<usize>,
+    revealed: Vec<Revealed>,
 }
 
 /// A token in a row of the canvas, and where its hole ends.
@@ -63,52 +84,78 @@ impl<B: Backend> Scorer<'_, B> {
         scores: &mut [Vec<f64>],
     ) -> Result<(), Error> {
         let mut pass = Pass::default();
-        for (revealed, asked) in self.canvases(questions) {
+        for (variant, asked) in self.variants(questions, canvas.len()) {
             if !pass.ids.is_empty() && pass.ids.len() + canvas.len() > self.pass_rows {
                 self.run(&mut pass, workspace, cancel, scores)?;
             }
-            self.add(&mut pass, canvas, &revealed, asked);
+            self.add(&mut pass, canvas, &variant, asked);
         }
         self.run(&mut pass, workspace, cancel, scores)
     }
 
-    /// What each canvas reveals, and what is asked of it.
-    fn canvases(&self, questions: &[Question<'_>]) -> BTreeMap<Vec<Revealed>, Vec<Asked>> {
-        let mut canvases: BTreeMap<Vec<Revealed>, Vec<Asked>> = BTreeMap::new();
+    /// The canvases of all options, and what is asked of each.
+    fn variants(&self, questions: &[Question<'_>], rows: usize) -> BTreeMap<Variant, Vec<Asked>> {
+        let mut variants: BTreeMap<Variant, Vec<Asked>> = BTreeMap::new();
         for question in questions {
             for option in 0..question.options {
+                let cut = self.cut(questions, question, option, rows);
                 let text = self.text(question, option);
                 for (position, Revealed { row, token, .. }) in text.iter().enumerate() {
-                    let before = text[..revealed_before(position)].to_vec();
+                    let variant = Variant { cut: cut.clone(), revealed: text[..revealed_before(position)].to_vec() };
                     let asked = Asked { row: *row, token: *token, decision: question.decision, option };
-                    canvases.entry(before).or_default().push(asked);
+                    variants.entry(variant).or_default().push(asked);
                 }
             }
         }
-        canvases
+        variants
     }
 
-    /// The option's tokens in all holes on this canvas, each hole's ended by one delete token if it has room.
+    /// The rows that an option needs no more, and those whose tokens end it, if no delete token does.
+    fn cut(&self, questions: &[Question<'_>], question: &Question<'_>, option: usize, rows: usize) -> Vec<usize> {
+        if self.delete.is_some() {
+            return Vec::new();
+        }
+        let mut cut = Vec::new();
+        for other in questions {
+            for hole in &other.holes {
+                if other.decision == question.decision {
+                    let kept = hole.choices[option].len() + usize::from(hole.next.is_some());
+                    let is_asked_next = hole.next.is_some() && hole.rows.end < rows;
+                    cut.extend(hole.rows.start + kept..hole.rows.end + usize::from(is_asked_next));
+                } else {
+                    // What ends these stands behind them.
+                    cut.push(hole.rows.end - 1);
+                }
+            }
+        }
+        cut.sort_unstable();
+        cut
+    }
+
+    /// The option's tokens in all holes on this canvas, each hole's with what ends it if there is room.
     fn text(&self, question: &Question<'_>, option: usize) -> Vec<Revealed> {
-        let in_hole = |(rows, choices): &(Range<usize>, &[Vec<u32>])| {
-            let tokens = choices[option].iter().copied().chain([self.delete]);
-            let hole_end = rows.end;
-            rows.clone().zip(tokens).map(move |(row, token)| Revealed { row, token, hole_end }).collect::<Vec<_>>()
+        let in_hole = |hole: &AskedHole<'_>| {
+            let tokens = hole.choices[option].iter().copied().chain(self.delete.or(hole.next));
+            let hole_end = hole.rows.end;
+            hole.rows.clone().zip(tokens).map(move |(row, token)| Revealed { row, token, hole_end }).collect::<Vec<_>>()
         };
         question.holes.iter().flat_map(in_hole).collect()
     }
 
-    fn add(&self, pass: &mut Pass, canvas: &[u32], revealed: &[Revealed], mut asked: Vec<Asked>) {
+    fn add(&self, pass: &mut Pass, canvas: &[u32], variant: &Variant, mut asked: Vec<Asked>) {
         let first = pass.ids.len();
-        pass.ids.extend_from_slice(canvas);
+        let Variant { cut, revealed } = variant;
+        let kept = canvas.iter().enumerate().filter(|(row, _)| cut.binary_search(row).is_err());
+        pass.ids.extend(kept.map(|(_, token)| *token));
+        let place = |row: usize| first + row - cut.partition_point(|cut| *cut < row);
         for Revealed { row, token, hole_end } in revealed {
             // After a text's end there is nothing but deletes.
-            let end = if *token == self.delete { *hole_end } else { row + 1 };
-            pass.ids[first + row..first + end].fill(*token);
+            let end = if Some(*token) == self.delete { *hole_end } else { row + 1 };
+            pass.ids[place(*row)..place(end)].fill(*token);
         }
-        pass.segments.push(Segment { rows: canvas.len(), prompt: 0 });
+        pass.segments.push(Segment { rows: canvas.len() - cut.len(), prompt: 0 });
         asked.sort_unstable();
-        pass.tokens.extend(asked.iter().map(|asked| ScoredToken { row: first + asked.row, token: asked.token }));
+        pass.tokens.extend(asked.iter().map(|asked| ScoredToken { row: place(asked.row), token: asked.token }));
         pass.credit.extend(asked.iter().map(|asked| (asked.decision, asked.option)));
     }
 

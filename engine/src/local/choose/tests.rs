@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop};
+use proptest::prelude::{ProptestConfig, Strategy, any, prop};
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
 use super::score::revealed_before;
@@ -37,9 +37,14 @@ fn answer(engine: &Engine<CpuBackend>, request: &InfillRequest) -> Candidate {
     engine.infill(request, &Cancel::new(), &mut |_| {}).unwrap().candidates.remove(0)
 }
 
+/// The same as the engine, but what a delete token would say is asked of the text behind a hole.
+fn engine_without_delete() -> &'static Engine<CpuBackend> {
+    static ENGINE: OnceLock<Engine<CpuBackend>> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine { delete: None, ..open() })
+}
+
 /// The probabilities of a single hole's choices, from whole rows of logits, one pass for every token.
-fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
-    let engine = engine();
+fn probabilities_by_hand(engine: &Engine<CpuBackend>, request: &InfillRequest) -> Vec<f64> {
     let choices: Vec<Vec<u32>> =
         request.holes[0].choices.iter().map(|choice| engine.tokenizer.encode(choice)).collect();
     let rows = choices.iter().map(Vec::len).max().unwrap();
@@ -61,11 +66,22 @@ fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
     let cancel = Cancel::new();
     crate::backend::encode(&engine.backend, engine.layers, &layout.prompt, &mut cache, &mut workspace, &cancel)
         .unwrap();
+    let hole = layout.holes[0].clone();
     let scores = choices.iter().map(|tokens| {
         let mut canvas = canvas.clone();
-        let ended: Vec<u32> = tokens.iter().copied().chain(engine.delete).take(rows).collect();
+        let ended: Vec<u32> = match engine.delete {
+            Some(delete) => tokens.iter().copied().chain([delete]).take(rows).collect(),
+            None => {
+                // The hole has as many rows as the choice and what follows it have tokens.
+                let behind = canvas.get(hole.end).copied();
+                let next = behind.unwrap_or_else(|| engine.tokenizer.encode("\n")[0]);
+                let end = hole.end + usize::from(behind.is_some());
+                canvas.splice(hole.start..end, vec![mask; tokens.len() + 1]);
+                tokens.iter().copied().chain([next]).collect()
+            }
+        };
         let mut score = 0.0;
-        for (row, token) in (layout.holes[0].start..).zip(ended) {
+        for (row, token) in (hole.start..).zip(ended) {
             let segments = [crate::backend::Segment { rows: canvas.len(), prompt: 0 }];
             let backend = &engine.backend;
             crate::backend::denoise(backend, engine.layers, &canvas, &segments, &[&cache], &[], None, &mut workspace)
@@ -84,10 +100,10 @@ fn probabilities_by_hand(request: &InfillRequest) -> Vec<f64> {
     scores.into_iter().map(|score| score / total).collect()
 }
 
-fn check_by_hand(request: &InfillRequest) {
-    let expected = probabilities_by_hand(request);
+fn check_by_hand(engine: &Engine<CpuBackend>, request: &InfillRequest) {
+    let expected = probabilities_by_hand(engine, request);
     let most = (0..expected.len()).max_by(|a, b| expected[*a].total_cmp(&expected[*b])).unwrap();
-    let answer = answer(engine(), request);
+    let answer = answer(engine, request);
     let choice = answer.choices[0].unwrap();
     assert_eq!(choice.index, most, "{expected:?}");
     let difference = (f64::from(choice.probability) - expected[most]).abs();
@@ -104,19 +120,47 @@ fn choices_of_one_token_share_the_models_own_probabilities() {
     for text in
         ["# List\n\n- one\n- two\n$0 three\n- four\n", "Title\n\n* one\n$0 two\n* three\n", "$0 Heading\n\nText.\n"]
     {
-        check_by_hand(&request(text, &choices));
+        check_by_hand(engine(), &request(text, &choices));
         // The order of the choices means nothing.
         let backwards: Vec<&str> = choices.iter().rev().copied().collect();
-        check_by_hand(&request(text, &backwards));
+        check_by_hand(engine(), &request(text, &backwards));
     }
 }
 
 #[test]
 fn choices_of_different_lengths_are_read_token_by_token() {
     for text in ["# One\n\nText.\n\n$0Two\n\nMore.\n", "- one\n$0two\n- three\n"] {
-        check_by_hand(&request(text, &["", "# ", "## ", "- ", "1. "]));
+        check_by_hand(engine(), &request(text, &["", "# ", "## ", "- ", "1. "]));
     }
-    check_by_hand(&request("Run:\n\n```$0\nfn main() {}\n```\n", &["", "rust", "python", "sh", "javascript"]));
+    check_by_hand(
+        engine(),
+        &request("Run:\n\n```$0\nfn main() {}\n```\n", &["", "rust", "python", "sh", "javascript"]),
+    );
+}
+
+#[test]
+fn without_a_delete_token_the_text_behind_a_hole_ends_it() {
+    let marks = ["", "# ", "## ", "- ", "1. "];
+    for text in ["# One\n\nText.\n\n$0Two\n\nMore.\n", "- one\n$0two\n- three\n", "# One\n\n- two\n$0"] {
+        check_by_hand(engine_without_delete(), &request(text, &marks));
+    }
+    // Of two decisions on one canvas, the one that is settled first stands there for the other.
+    let mut list = request("- one\n$0two\n$0three\n- four\n", &marks);
+    let both = answer(engine_without_delete(), &list);
+    let first = usize::from(both.choices[1].unwrap().probability > both.choices[0].unwrap().probability);
+    let at = list.holes[first].byte_range.start;
+    list.text.insert_str(at, &both.fills[first]);
+    list.holes.remove(first);
+    if first == 0 {
+        let moved = list.holes[0].byte_range.start + both.fills[0].len();
+        list.holes[0].byte_range = moved..moved;
+    }
+    assert_eq!(answer(engine_without_delete(), &list).choices[0], both.choices[1 - first]);
+    // A group, two of whose holes have nothing between them.
+    let mut pair = request("Some $0$0words$0 here.\n", &["", "*", "**"]);
+    pair.holes.iter_mut().for_each(|hole| hole.group = Some(0));
+    let choices = answer(engine_without_delete(), &pair).choices;
+    assert!(choices[0].is_some() && choices.iter().all(|choice| *choice == choices[0]), "{choices:?}");
 }
 
 #[test]
@@ -257,7 +301,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_answer_is_among_the_choices(holes in holes(), seed in any::<u64>(), language in Just(Language::Markdown)) {
+    fn the_answer_is_among_the_choices(holes in holes(), seed in any::<u64>(), deletes in any::<bool>()) {
+        let language = Language::Markdown;
+        let engine = if deletes { engine() } else { engine_without_delete() };
         let text = "# Tïtle\r\n\r\n- one\n- two 🦀\n\n```\ncode\n```\nMore *text* in a line.\n".repeat(4);
         let starts: Vec<usize> = text.char_indices().map(|(start, _)| start).collect();
         let mut next = 0;
@@ -268,7 +314,7 @@ proptest! {
             let group = grouped.then_some(1);
             request.holes.push(Hole { choices, group, ..Hole::new(byte_range, Extent::Line) });
         }
-        let infill = engine().infill(&request, &Cancel::new(), &mut |_| {}).unwrap();
+        let infill = engine.infill(&request, &Cancel::new(), &mut |_| {}).unwrap();
         prop_assert_eq!(infill.candidates.len(), 1);
         let candidate = &infill.candidates[0];
         prop_assert_eq!(candidate.fills.len(), request.holes.len());
@@ -283,7 +329,7 @@ proptest! {
             }
         }
         prop_assert!((0.0..=1.0).contains(&candidate.confidence));
-        let again = answer(engine(), &request);
+        let again = answer(engine, &request);
         prop_assert_eq!(&again, candidate);
     }
 }
