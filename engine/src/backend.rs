@@ -115,6 +115,9 @@ pub(crate) trait Backend: Send + Sync + Sized {
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
     /// Rows that a long prompt is encoded by at a time.
     fn encode_rows(&self) -> usize;
+    /// Rows that a pass may have and still take little longer than one with few, since it is bound by reading the weights;
+    /// none where its time goes by its rows.
+    fn shared_rows(&self) -> usize;
     /// Multiplications and additions a second of a product large enough to be bound by arithmetic alone.
     fn matrix_rate(&self) -> Result<f64, Error>;
     /// An empty cache.

@@ -113,6 +113,7 @@ fn run_tape<B: Backend>(backend: &B, checkpoint: &Checkpoint, input: &Input) -> 
         backend,
         layers,
         prompts: &[&cache],
+        cancels: &[&cancel],
         schedule: &schedule,
         noise: Noise::Tape(tape),
         sets: &[],
@@ -131,7 +132,7 @@ fn run_tape<B: Backend>(backend: &B, checkpoint: &Checkpoint, input: &Input) -> 
         candidate: 0,
         votes: Votes::default(),
     };
-    let denoised = run.run(vec![job], &mut workspace, &cancel, &mut |report| trace.record(&report))?;
+    let denoised = run.run(vec![job], &mut workspace, &mut |report| trace.record(&report))?;
     Ok(Output::Trace(trace, denoised[0].steps))
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Run<'a, B: Backend> {
     pub(crate) backend: &'a B,
     pub(crate) layers: usize,
     pub(crate) prompts: &'a [&'a B::Cache],
+    /// For each prompt, whether its canvases are still wanted.
+    pub(crate) cancels: &'a [&'a Cancel],
     pub(crate) schedule: &'a Schedule,
     pub(crate) noise: Noise<'a>,
     /// The token sets that the canvases' rows name.
@@ -97,12 +99,12 @@ struct Progress {
 }
 
 impl<B: Backend> Run<'_, B> {
-    /// Denoises all canvases together until each has stopped. `workspace` must have room for all their rows.
+    /// Denoises all canvases together until each has stopped. `workspace` must have room for all their rows. A canvas that
+    /// is not wanted any more stops where it is, and where none is wanted any more the run fails with [`Error::Cancelled`].
     pub(crate) fn run(
         &self,
         jobs: Vec<CanvasJob>,
         workspace: &mut B::Workspace,
-        cancel: &Cancel,
         on_step: &mut dyn FnMut(StepReport<'_>),
     ) -> Result<Vec<Denoised>, Error> {
         let mut states: Vec<Progress> = jobs.into_iter().map(|job| Progress::new(job, self.schedule)).collect();
@@ -111,7 +113,10 @@ impl<B: Backend> Run<'_, B> {
             if states.iter().all(|state| state.done) {
                 break;
             }
-            cancel.check()?;
+            self.stop_cancelled(&mut states)?;
+            if states.iter().all(|state| state.done) {
+                break;
+            }
             self.step(step, &mut states, &mut pass, workspace)?;
             for (index, state) in states.iter().enumerate().filter(|(_, state)| state.steps == step + 1) {
                 on_step(state.report(index, step));
@@ -123,6 +128,18 @@ impl<B: Backend> Run<'_, B> {
             }
         }
         Ok(states.into_iter().map(Progress::finish).collect())
+    }
+
+    fn stop_cancelled(&self, states: &mut [Progress]) -> Result<(), Error> {
+        let mut wanted = 0;
+        for (prompt, cancel) in self.cancels.iter().enumerate() {
+            if cancel.is_cancelled() {
+                states.iter_mut().filter(|state| state.job.prompt == prompt).for_each(|state| state.done = true);
+            } else {
+                wanted += 1;
+            }
+        }
+        if wanted == 0 { Err(Error::Cancelled) } else { Ok(()) }
     }
 
     fn step(

@@ -222,6 +222,28 @@ pub struct Step<'a> {
     pub holes: &'a [Vec<Piece>],
 }
 
+/// A [`Step`] that owns its draft.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OwnedStep {
+    index: usize,
+    limit: usize,
+    candidate: usize,
+    holes: Vec<Vec<Piece>>,
+}
+
+impl OwnedStep {
+    /// A copy.
+    pub fn of(step: &Step<'_>) -> Self {
+        let Step { index, limit, candidate, holes } = *step;
+        Self { index, limit, candidate, holes: holes.to_vec() }
+    }
+
+    /// The step.
+    pub fn borrow(&self) -> Step<'_> {
+        Step { index: self.index, limit: self.limit, candidate: self.candidate, holes: &self.holes }
+    }
+}
+
 /// One token of a draft, or a choice, as text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Piece {

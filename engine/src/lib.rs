@@ -36,7 +36,7 @@ pub use clock::{Stage, StageTimes};
 pub use error::Error;
 pub use infiller::{
     Candidate, Choice, Description, Device, Elastic, Extent, Hole, Infill, InfillRequest, Infiller, Language,
-    LengthUse, ModelSource, Piece, PromptForm, PromptUse, Step, Timings,
+    LengthUse, ModelSource, OwnedStep, Piece, PromptForm, PromptUse, Step, Timings,
 };
 pub use local::{
     Autoregressor, LoadProgress, LocalInfiller, LocalOptions, ShownCanvas, ShownRows, ShownToken, cuda_devices,

@@ -5,13 +5,15 @@ mod autoregress;
 mod choose;
 mod device;
 mod free;
+mod gathering;
 mod progress;
 mod prompts;
 mod show;
 #[cfg(test)]
 mod tests;
+mod together;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::backend::{Backend, Timed};
@@ -24,14 +26,13 @@ use crate::prompt::{self, Budget, Chat, Form, Markers};
 use crate::sampler::Schedule;
 use crate::tokenizer::Tokenizer;
 use crate::{
-    Cancel, Description, Device, Elastic, Error, Infill, InfillRequest, Infiller, LengthUse, ModelSource, PromptForm,
-    Step, Timings,
+    Cancel, Description, Device, Elastic, Error, Infill, InfillRequest, Infiller, ModelSource, PromptForm, Step,
 };
 
 pub use autoregress::Autoregressor;
 pub use device::{LoadProgress, cuda_devices};
 pub(crate) use device::{OnBackend, Placement, Precision, measure_synthetic, on_backend};
-use progress::Progress;
+use gathering::{Asked, Gathering};
 use prompts::Prompts;
 pub use show::{ShownCanvas, ShownRows, ShownToken, show_canvases};
 
@@ -199,6 +200,9 @@ struct Engine<B: Backend> {
     noise: SeededNoise,
     /// What holes may hold, by the indices that [`prompt`] names.
     sets: [TokenSet; 2],
+    /// Rows that requests may fill a pass with together.
+    shared_rows: usize,
+    gathering: Gathering,
     /// Runs if somebody asked for it.
     clock: Option<Arc<Clock>>,
     state: Mutex<State<B>>,
@@ -264,6 +268,8 @@ impl<B: Backend> Engine<B> {
                 vocabulary: vocabulary as u32,
             },
             sets,
+            shared_rows: backend.shared_rows(),
+            gathering: Gathering::default(),
             clock: None,
             state: Mutex::new(State {
                 workspace: backend.new_workspace(workspace_rows)?,
@@ -277,6 +283,16 @@ impl<B: Backend> Engine<B> {
 }
 
 impl<B: Backend> Engine<B> {
+    fn lock_state(&self) -> MutexGuard<'_, State<B>> {
+        // A panic of an earlier request may have left a prompt half encoded.
+        self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
+            let mut state = poisoned.into_inner();
+            state.prompts.forget();
+            self.state.clear_poison();
+            state
+        })
+    }
+
     /// Does work that belongs to a stage.
     fn time<R>(&self, stage: Stage, work: impl FnOnce() -> R) -> R {
         match &self.clock {
@@ -294,19 +310,11 @@ impl<B: Backend> Infiller for Engine<B> {
         on_step: &mut dyn FnMut(Step<'_>),
     ) -> Result<Infill, Error> {
         check(request)?;
-        // A panic of an earlier request may have left a prompt half encoded.
-        let mut state = self.state.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
-            let mut state = poisoned.into_inner();
-            state.prompts.forget();
-            self.state.clear_poison();
-            state
-        });
-        let mut progress = Progress::new(request);
-        self.choose(&mut state, &mut progress, cancel, on_step)?;
-        self.fill(&mut state, &mut progress, cancel, on_step)?;
-        let length = LengthUse { elastic: self.elastic, ..progress.length };
-        let timings = Timings { stages: self.clock.as_ref().map(|clock| clock.take()), ..progress.timings };
-        Ok(Infill { candidates: progress.candidates(), prompt: progress.prompt, length, timings })
+        let asked = Asked { request, cancel, on_step };
+        if self.shared_rows == 0 {
+            return self.infill_together(vec![asked]).remove(0);
+        }
+        self.gathering.infill(asked, &|together| self.infill_together(together))
     }
 
     fn describe(&self) -> &Description {

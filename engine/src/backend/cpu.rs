@@ -81,6 +81,10 @@ impl Backend for CpuBackend {
         ENCODE_ROWS
     }
 
+    fn shared_rows(&self) -> usize {
+        0
+    }
+
     fn matrix_rate(&self) -> Result<f64, Error> {
         Ok(self.run(matrix_rate))
     }

@@ -41,6 +41,10 @@ pub(crate) use synthetic::measure as measure_synthetic;
 use weights::Weights;
 pub(crate) use workspace::Workspace;
 
+/// Rows that canvases of several requests may have together in a pass. An expert of the largest model then has some 30 of
+/// them, with which its products are still bound by its weights.
+const SHARED_ROWS: usize = 512;
+
 /// What products multiply: bf16 on tensor cores, or f32 exactly, whatever dtype the weights are in.
 pub(crate) trait Activation:
     NormOutput + Operand + ExpertOperand + AttentionElement + VocabularyElement + Element
@@ -150,6 +154,10 @@ impl<T: Activation> Backend for CudaBackend<T> {
 
     fn encode_rows(&self) -> usize {
         CARD_ENCODE_ROWS
+    }
+
+    fn shared_rows(&self) -> usize {
+        SHARED_ROWS
     }
 
     fn matrix_rate(&self) -> Result<f64, Error> {

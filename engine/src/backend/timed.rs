@@ -25,6 +25,10 @@ impl<B: Backend> Backend for Timed<B> {
         self.backend.encode_rows()
     }
 
+    fn shared_rows(&self) -> usize {
+        self.backend.shared_rows()
+    }
+
     fn matrix_rate(&self) -> Result<f64, Error> {
         self.backend.matrix_rate()
     }

@@ -32,6 +32,9 @@ impl Backend for Dice {
     fn encode_rows(&self) -> usize {
         1
     }
+    fn shared_rows(&self) -> usize {
+        0
+    }
     fn matrix_rate(&self) -> Result<f64, Error> {
         Ok(0.0)
     }
@@ -180,6 +183,7 @@ fn run_growing(
         backend: &Dice,
         layers: 2,
         prompts: &[&()],
+        cancels: &[&Cancel::new()],
         schedule: &SCHEDULE,
         noise: Noise::Seeded(noise),
         sets: &sets,
@@ -188,7 +192,7 @@ fn run_growing(
         own_probabilities: false,
         first_soft: None,
     };
-    run.run(canvases.iter().enumerate().map(job).collect(), &mut Seen::default(), &Cancel::new(), &mut |report| {
+    run.run(canvases.iter().enumerate().map(job).collect(), &mut Seen::default(), &mut |report| {
         let mut before = 0.0;
         let mut accepted: Vec<f32> = Vec::new();
         for (outcome, yes) in report.outcomes.iter().zip(report.accepted) {
@@ -310,6 +314,7 @@ fn a_cancelled_run_ends_before_the_next_step() {
         backend: &Dice,
         layers: 1,
         prompts: &[&()],
+        cancels: &[&cancel],
         schedule: &Schedule { confidence_threshold: 0.0, ..SCHEDULE },
         noise: Noise::Seeded(noise),
         sets: &[],
@@ -329,7 +334,7 @@ fn a_cancelled_run_ends_before_the_next_step() {
         votes: Votes::default(),
     };
     let mut steps = 0;
-    let result = run.run(vec![job], &mut Seen::default(), &cancel, &mut |_| {
+    let result = run.run(vec![job], &mut Seen::default(), &mut |_| {
         steps += 1;
         if steps == 2 {
             cancel.cancel();
@@ -337,4 +342,47 @@ fn a_cancelled_run_ends_before_the_next_step() {
     });
     assert!(matches!(result, Err(Error::Cancelled)));
     assert_eq!(steps, 2);
+}
+
+#[test]
+fn a_canvas_that_is_not_wanted_stops_and_the_others_go_on_as_if_alone() {
+    let noise = SeededNoise { kind: NoiseKind::Uniform, vocabulary: VOCABULARY };
+    let schedule = Schedule { confidence_threshold: 0.0, ..SCHEDULE };
+    let job = |prompt: usize| CanvasJob {
+        canvas: Canvas::new(vec![Row::Hole { allowed: None }; 3], |_| 4),
+        holes: Vec::new(),
+        limits: Vec::new(),
+        prompt,
+        seed: prompt as u64,
+        candidate: 0,
+        votes: Votes::default(),
+    };
+    let run = |jobs: Vec<CanvasJob>, cancels: &[&Cancel], on_step: &mut dyn FnMut(&super::StepReport<'_>)| {
+        let run = Run {
+            backend: &Dice,
+            layers: 1,
+            prompts: &[&(), &()],
+            cancels,
+            schedule: &schedule,
+            noise: Noise::Seeded(noise),
+            sets: &[],
+            delete: None,
+            grow_to: None,
+            own_probabilities: false,
+            first_soft: None,
+        };
+        run.run(jobs, &mut Seen::default(), &mut |report| on_step(&report)).unwrap()
+    };
+    let (wanted, cancel) = (Cancel::new(), Cancel::new());
+    let mut steps = [0, 0];
+    let together = run(vec![job(0), job(1)], &[&cancel, &wanted], &mut |report| {
+        steps[report.job] += 1;
+        if report.step == 1 {
+            cancel.cancel();
+        }
+    });
+    assert_eq!(steps[0], 2);
+    assert!(steps[1] > 2, "{steps:?}");
+    let alone = run(vec![job(1)], &[&wanted, &wanted], &mut |_| ());
+    assert_eq!((&together[1].tokens, together[1].steps), (&alone[0].tokens, steps[1]));
 }

@@ -125,20 +125,20 @@ impl<B: Backend> Engine<B> {
             return Ok(count);
         }
         state.make_room(&self.backend, layout.canvas.len())?;
-        let (cache, reused) =
-            state.prompts.encode(&self.backend, self.layers, &layout.prompt, &mut state.workspace, cancel)?;
-        progress.prompted(&layout, reused, started);
+        let State { prompts, workspace, .. } = state;
+        let (id, reused) = prompts.encode(&self.backend, self.layers, &layout.prompt, &[], workspace, cancel)?;
+        progress.prompted(&layout, reused, milliseconds_since(started));
 
         let started = Instant::now();
         let scorer = Scorer {
             backend: &self.backend,
             layers: self.layers,
-            cache,
+            cache: prompts.cache(id),
             delete: self.delete,
             pass_rows: self.choice_budget.canvas_rows.max(self.backend.encode_rows()),
         };
         let canvas = self.noise_canvas(progress.request.seed, 0, round.index as u32, &layout);
-        scorer.score(canvas.tokens(), &questions, &mut state.workspace, cancel, &mut round.scores)?;
+        scorer.score(canvas.tokens(), &questions, workspace, cancel, &mut round.scores)?;
         progress.timings.denoise_ms += milliseconds_since(started);
         Ok(count)
     }

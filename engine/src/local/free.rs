@@ -3,90 +3,111 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::{Engine, State, answer, milliseconds_since, progress::Progress};
+use super::{Engine, answer, milliseconds_since, progress::Progress};
 use crate::backend::Backend;
 use crate::canvas::Canvas;
 use crate::clock::Stage;
-use crate::denoiser::{CanvasJob, Run, StepReport};
+use crate::denoiser::{CanvasJob, Denoised, Run, StepReport};
 use crate::noise::Noise;
 use crate::philox::Place;
 use crate::prior::{Continuation, Votes, continuations_at, weights};
 use crate::prompt::{self, LINE_SET, Layout, LineEnd, Passage, SizedHole};
-use crate::{Cancel, Error, Extent, Piece, Step};
+use crate::{Cancel, Error, Extent, InfillRequest, Piece, Step};
 
-/// Canvases in a batch at most; each costs as much again.
+/// Candidates of a canvas at most; each costs as much again.
 const CANDIDATES_LIMIT: usize = 16;
 /// Rows that holes have where several lengths are tried, besides all that they may have.
 const LENGTHS: [usize; 8] = [1, 2, 4, 6, 9, 13, 19, 32];
 /// What the document repeats with this probability gets room in its hole.
 const LIKELY: f64 = 0.02;
 
-impl<B: Backend> Engine<B> {
-    /// Fills the holes that are left; those on later canvases read what was made of the earlier ones.
-    pub(super) fn fill(
-        &self,
-        state: &mut State<B>,
-        progress: &mut Progress<'_>,
-        cancel: &Cancel,
-        on_step: &mut dyn FnMut(Step<'_>),
-    ) -> Result<(), Error> {
-        loop {
-            let remainder = progress.remainder();
-            let sized: Vec<SizedHole> = remainder
-                .open
-                .iter()
-                .map(|(index, range)| {
-                    let hole = &progress.request.holes[*index];
-                    SizedHole::free(range.clone(), hole.extent, hole.max_tokens)
-                })
-                .collect();
-            if sized.is_empty() {
-                return Ok(());
-            }
-            let passage = progress.request.passage(&remainder.text, &sized);
-            self.fill_canvas(&passage, &remainder.open, state, progress, cancel, on_step)?;
-        }
+/// The next canvas of a request's free holes.
+pub(super) struct NextCanvas {
+    /// The holes that share it: their indices in the request, and where in the text they are.
+    holes: Vec<(usize, Range<usize>)>,
+    /// With its holes at all the lengths that are to be tried, the longest last.
+    layouts: Vec<Layout>,
+    candidates: usize,
+    /// The rows that each hole may have at most.
+    limits: Vec<usize>,
+    priors: Vec<Option<Vec<Continuation>>>,
+    line_end: LineEnd,
+    /// Rows that a pass needs for all candidates at all lengths, if they grow as far as they may.
+    pub(super) rows: usize,
+    pub(super) laid_out_ms: f64,
+}
+
+impl NextCanvas {
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layouts[self.layouts.len() - 1]
     }
 
-    /// Fills as many of the first holes as share a canvas.
-    fn fill_canvas(
-        &self,
-        passage: &Passage<'_>,
-        holes: &[(usize, Range<usize>)],
-        state: &mut State<B>,
-        progress: &mut Progress<'_>,
-        cancel: &Cancel,
-        on_step: &mut dyn FnMut(Step<'_>),
-    ) -> Result<(), Error> {
-        cancel.check()?;
-        let candidates = progress.request.candidates.clamp(1, CANDIDATES_LIMIT);
-        let seed = progress.request.seed;
+    pub(super) fn prompt(&self) -> &[u32] {
+        &self.layout().prompt
+    }
+
+    /// In how many ways it is denoised.
+    pub(super) fn jobs(&self) -> usize {
+        self.layouts.len() * self.candidates
+    }
+}
+
+impl<B: Backend> Engine<B> {
+    /// What is to be denoised next of a request's holes; those on later canvases read what was made of the earlier ones.
+    /// `None` if all are filled.
+    pub(super) fn next_canvas(&self, progress: &Progress<'_>) -> Result<Option<NextCanvas>, Error> {
+        let remainder = progress.remainder();
+        let sized: Vec<SizedHole> = remainder
+            .open
+            .iter()
+            .map(|(index, range)| {
+                let hole = &progress.request.holes[*index];
+                SizedHole::free(range.clone(), hole.extent, hole.max_tokens)
+            })
+            .collect();
+        if sized.is_empty() {
+            return Ok(None);
+        }
         let started = Instant::now();
+        let passage = &progress.request.passage(&remainder.text, &sized);
         let mut layout =
             self.time(Stage::LayOut, || prompt::lay_out(passage, &self.tokenizer, &self.form, self.budget))?;
-        let holes = &holes[..layout.holes.len()];
-        let priors = self.time(Stage::Prior, || self.priors(passage, layout.holes.len()));
+        let count = layout.holes.len();
+        let priors = self.time(Stage::Prior, || self.priors(passage, count));
         self.make_room_for_priors(passage, &priors, &mut layout);
-        let layouts = self.lengths(&layout);
-        let limits: Vec<usize> = passage.holes[..layout.holes.len()].iter().map(|hole| hole.rows_max).collect();
-        let canvases = layouts.iter().map(|layout| layout.canvas.len()).sum::<usize>() * candidates;
-        let may_grow = layouts.len() * candidates * self.budget.canvas_rows;
-        state.make_room(&self.backend, if self.elastic.growth { may_grow } else { canvases })?;
-        let (cache, reused) =
-            state.prompts.encode(&self.backend, self.layers, &layout.prompt, &mut state.workspace, cancel)?;
-        progress.prompted(&layout, reused, started);
-        progress.length.lengths_tried = layouts.len();
-        progress.length.rows_at_start += layout.holes.iter().map(Range::len).sum::<usize>();
+        let layouts = self.lengths(layout);
+        let candidates = progress.request.candidates.clamp(1, CANDIDATES_LIMIT);
+        let rows = match self.elastic.growth {
+            true => layouts.len() * self.budget.canvas_rows,
+            false => layouts.iter().map(|layout| layout.canvas.len()).sum(),
+        };
+        Ok(Some(NextCanvas {
+            holes: remainder.open[..count].to_vec(),
+            layouts,
+            candidates,
+            limits: sized[..count].iter().map(|hole| hole.rows_max).collect(),
+            priors,
+            line_end: LineEnd::near(&remainder.text, sized[0].byte_range.start),
+            rows: rows * candidates,
+            laid_out_ms: milliseconds_since(started),
+        }))
+    }
 
-        let started = Instant::now();
-        let jobs = (0..candidates)
-            .flat_map(|candidate| layouts.iter().map(move |layout| (candidate, layout)))
-            .map(|(candidate, layout)| self.job(seed, candidate as u32, layout, &limits, &priors));
-        let jobs = self.time(Stage::Votes, || jobs.collect());
-        let run = Run {
+    /// The canvas in all the ways in which it is denoised, over the run's prompt of that index.
+    pub(super) fn jobs(&self, canvas: &NextCanvas, request: &InfillRequest, prompt: usize) -> Vec<CanvasJob> {
+        let jobs = (0..canvas.candidates)
+            .flat_map(|candidate| canvas.layouts.iter().map(move |layout| (candidate, layout)))
+            .map(|(candidate, layout)| self.job(request.seed, candidate as u32, layout, canvas, prompt));
+        self.time(Stage::Votes, || jobs.collect())
+    }
+
+    /// How canvases over these prompts are denoised.
+    pub(super) fn run<'a>(&'a self, prompts: &'a [&'a B::Cache], cancels: &'a [&'a Cancel]) -> Run<'a, B> {
+        Run {
             backend: &self.backend,
             layers: self.layers,
-            prompts: &[cache],
+            prompts,
+            cancels,
             schedule: &self.schedule,
             noise: Noise::Seeded(self.noise),
             sets: &self.sets,
@@ -94,29 +115,42 @@ impl<B: Backend> Engine<B> {
             grow_to: self.elastic.growth.then_some(self.budget.canvas_rows),
             own_probabilities: self.prior_odds.is_some(),
             first_soft: None,
-        };
-        let denoised = run.run(jobs, &mut state.workspace, cancel, &mut |report| {
-            let draft = progress.draft(holes, self.draft(&report));
-            on_step(Step {
-                index: progress.steps + report.step + 1,
-                limit: progress.steps + self.schedule.step_limit,
-                candidate: report.job / layouts.len(),
-                holes: &draft,
-            });
-        })?;
+        }
+    }
+
+    /// Tells of a step that the canvas's `job`-th way has taken.
+    pub(super) fn show(
+        &self,
+        canvas: &NextCanvas,
+        job: usize,
+        report: &StepReport<'_>,
+        progress: &Progress<'_>,
+        on_step: &mut dyn FnMut(Step<'_>),
+    ) {
+        let draft = progress.draft(&canvas.holes, self.draft(report));
+        on_step(Step {
+            index: progress.steps + report.step + 1,
+            limit: progress.steps + self.schedule.step_limit,
+            candidate: job / canvas.layouts.len(),
+            holes: &draft,
+        });
+    }
+
+    /// Ranks what was made of the canvas, and settles its holes.
+    pub(super) fn take_in(&self, canvas: &NextCanvas, denoised: &[Denoised], progress: &mut Progress<'_>) {
         let reader = answer::Reader {
             tokenizer: &self.tokenizer,
             delete: self.delete,
             prior_odds: self.prior_odds.unwrap_or(1.0),
-            length_bonus: self.length_bonus.filter(|_| layouts.len() > 1),
-            line_end: LineEnd::near(passage.text, passage.holes[0].byte_range.start),
+            length_bonus: self.length_bonus.filter(|_| canvas.layouts.len() > 1),
+            line_end: canvas.line_end,
         };
         let steps = denoised.iter().map(|canvas| canvas.steps).max().unwrap_or(0);
-        let mut ranked = reader.rank(&denoised, &priors);
-        ranked.truncate(candidates);
-        progress.end_canvas(holes, ranked, steps);
-        progress.timings.denoise_ms += milliseconds_since(started);
-        Ok(())
+        let mut ranked = reader.rank(denoised, &canvas.priors);
+        ranked.truncate(canvas.candidates);
+        progress.length.lengths_tried = canvas.layouts.len();
+        progress.length.rows_at_start += canvas.layout().holes.iter().map(Range::len).sum::<usize>();
+        progress.end_canvas(&canvas.holes, ranked, steps);
     }
 
     /// What the text says of its first holes, if the model gains by it.
@@ -153,9 +187,9 @@ impl<B: Backend> Engine<B> {
     }
 
     /// The layout with its holes at all the lengths that are to be tried.
-    fn lengths(&self, layout: &Layout) -> Vec<Layout> {
+    fn lengths(&self, layout: Layout) -> Vec<Layout> {
         if !self.elastic.lengths {
-            return vec![layout.clone()];
+            return vec![layout];
         }
         let longest = layout.holes.iter().map(Range::len).max().unwrap_or(0);
         let shorter = LENGTHS.into_iter().filter(|rows| *rows < longest);
@@ -193,17 +227,10 @@ impl<B: Backend> Engine<B> {
         votes
     }
 
-    fn job(
-        &self,
-        seed: u64,
-        candidate: u32,
-        layout: &Layout,
-        limits: &[usize],
-        priors: &[Option<Vec<Continuation>>],
-    ) -> CanvasJob {
+    fn job(&self, seed: u64, candidate: u32, layout: &Layout, of: &NextCanvas, prompt: usize) -> CanvasJob {
         let canvas = self.noise_canvas(seed, candidate, 0, layout);
-        let votes = self.votes(priors, &layout.holes, candidate);
-        CanvasJob { canvas, holes: layout.holes.clone(), limits: limits.to_vec(), prompt: 0, seed, candidate, votes }
+        let votes = self.votes(&of.priors, &layout.holes, candidate);
+        CanvasJob { canvas, holes: layout.holes.clone(), limits: of.limits.clone(), prompt, seed, candidate, votes }
     }
 
     /// The layout's canvas with noise in all its holes.

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::time::Instant;
 
 use super::answer::{Filled, geometric_mean};
-use super::milliseconds_since;
 use crate::prompt::Layout;
 use crate::{Candidate, Choice, InfillRequest, LengthUse, Piece, PromptUse, Step, Timings};
 
@@ -89,12 +87,12 @@ impl<'a> Progress<'a> {
         Remainder { text: Cow::Owned(filled), open }
     }
 
-    /// A layout's prompt has been encoded, which began when it was laid out.
-    pub(super) fn prompted(&mut self, layout: &Layout, reused: usize, started: Instant) {
+    /// A layout's prompt has been encoded; `ms` from when it was begun to be laid out.
+    pub(super) fn prompted(&mut self, layout: &Layout, reused: usize, ms: f64) {
         self.prompt.tokens += layout.prompt.len();
         self.prompt.reused += reused;
         self.prompt.canvas_rows += layout.canvas.len();
-        self.timings.prompt_ms += milliseconds_since(started);
+        self.timings.prompt_ms += ms;
     }
 
     /// A decision is made: these holes take that choice. `tokens` are those of each hole's choice.

@@ -1,11 +1,14 @@
 //! The embedded model's engine: cancelling ends a request at the first look that finds it, and every backend fills the same.
 
-use super::{Engine, LocalOptions};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::{Asked, Engine, LocalOptions};
 use crate::backend::Backend;
 use crate::backend::cpu::{CpuBackend, ENCODE_ROWS, Nvfp4Inputs};
 use crate::backend::cuda::CudaBackend;
 use crate::backend::cuda::tests::device;
-use crate::{Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, Piece};
+use crate::{Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, Piece, Step};
 
 /// The embedded model on the processor, with all that it is made of.
 pub(super) fn open() -> Engine<CpuBackend> {
@@ -110,4 +113,84 @@ fn every_backend_fills_the_same_token_for_token() {
         println!("{} steps, {:?}", drafts.len(), got[0].fills);
     }
     assert_eq!(cuda.describe().device, "cuda");
+}
+
+/// Requests whose prompts have much in common, nothing, and everything, and one of two canvases.
+fn requests_of_several_threads() -> Vec<InfillRequest> {
+    let rust = "fn step(left: &mut Vec<u32>, right: usize) -> usize {\n    left.push(7);\n    right\n}\n\n".repeat(20);
+    let at = |caret: usize| Hole { max_tokens: Some(6), ..Hole::new(caret..caret, Extent::Line) };
+    let of = |text: &str, holes| InfillRequest { seed: 3, ..InfillRequest::new(text, Language::Rust, holes) };
+    let mut requests = short_requests();
+    requests.push(of(&rust, vec![at(rust.len() - 20)]));
+    requests.push(of(&rust, vec![at(rust.len() / 2)]));
+    requests.push(InfillRequest { candidates: 2, ..of(&rust, vec![at(rust.len() - 20)]) });
+    requests.push(of(&rust, vec![at(54), at(rust.len() - 20)]));
+    requests
+}
+
+#[test]
+fn requests_that_share_passes_are_answered_as_if_each_were_alone() {
+    let requests = requests_of_several_threads();
+    let alone = open();
+    let alone: Vec<Vec<Candidate>> =
+        requests.iter().map(|request| alone.infill(request, &Cancel::new(), &mut |_| {}).unwrap().candidates).collect();
+    // With room for all of them, for two or three, and for one.
+    for shared_rows in [1 << 20, 600, 1] {
+        let engine = Engine { shared_rows, ..open() };
+        let cancels: Vec<Cancel> = requests.iter().map(|_| Cancel::new()).collect();
+        let mut steps = vec![0; requests.len()];
+        let mut hooks: Vec<_> = steps.iter_mut().map(|steps| move |_: Step<'_>| *steps += 1).collect();
+        let asked = requests.iter().zip(&cancels).zip(&mut hooks);
+        let asked = asked.map(|((request, cancel), on_step)| Asked { request, cancel, on_step }).collect();
+        let answers = engine.infill_together(asked);
+        drop(hooks);
+        for ((answer, alone), steps) in answers.into_iter().zip(&alone).zip(steps) {
+            assert_eq!(&answer.unwrap().candidates, alone, "{shared_rows}");
+            assert!(steps >= alone[0].steps);
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_cancelled_takes_no_other_with_it() {
+    let requests = requests_of_several_threads();
+    let engine = Engine { shared_rows: 1 << 20, ..open() };
+    let expected = engine.infill(&requests[3], &Cancel::new(), &mut |_| {}).unwrap().candidates;
+    let looks = {
+        let cancel = Cancel::new();
+        engine.infill(&requests[0], &cancel, &mut |_| {}).unwrap();
+        cancel.looks()
+    };
+    for look in 1..=looks {
+        engine.lock_state().prompts.forget();
+        let (ends, goes_on) = (Cancel::at_look(look), Cancel::new());
+        let mut answers = engine.infill_together(vec![
+            Asked { request: &requests[0], cancel: &ends, on_step: &mut |_| {} },
+            Asked { request: &requests[3], cancel: &goes_on, on_step: &mut |_| {} },
+        ]);
+        assert_eq!(answers.remove(1).unwrap().candidates, expected);
+        assert!(matches!(answers.remove(0), Err(Error::Cancelled)), "{look} of {looks}");
+    }
+}
+
+#[test]
+fn threads_share_a_card() {
+    let requests = [short_requests(), short_requests()].concat();
+    let cuda = open_on_cuda();
+    let fills = |request: &InfillRequest| -> Vec<Vec<String>> {
+        let infill = cuda.infill(request, &Cancel::new(), &mut |_| {}).unwrap();
+        infill.candidates.into_iter().map(|candidate| candidate.fills).collect()
+    };
+    let expected: Vec<_> = requests.iter().map(fills).collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|next| *next < requests.len())
+                {
+                    assert_eq!(fills(&requests[index]), expected[index]);
+                }
+            });
+        }
+    });
 }

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use lacuna_engine::{Cancel, Description, Error, Infill, InfillRequest, Infiller, Step};
+use lacuna_engine::{Cancel, Description, Error, Infill, InfillRequest, Infiller, OwnedStep, Step};
 
 use super::place::Place;
-use super::protocol::{Answer, Ask, Failure, Messages, OwnedStep, write};
+use super::protocol::{Answer, Ask, Failure, Messages, write};
 
 /// Processes that are served at the same time at most.
 const GUESTS_MAX: usize = 64;

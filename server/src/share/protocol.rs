@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use lacuna_engine::{Description, Error, Infill, InfillRequest, Piece, Step};
+use lacuna_engine::{Description, Error, Infill, InfillRequest, OwnedStep};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -32,26 +32,6 @@ pub(super) enum Answer {
     Filled(Infill),
     Failed(Failure),
     TokenCount(Option<usize>),
-}
-
-/// A [`Step`] that owns its draft.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct OwnedStep {
-    index: usize,
-    limit: usize,
-    candidate: usize,
-    holes: Vec<Vec<Piece>>,
-}
-
-impl OwnedStep {
-    pub(super) fn of(step: &Step<'_>) -> Self {
-        let Step { index, limit, candidate, holes } = *step;
-        Self { index, limit, candidate, holes: holes.to_vec() }
-    }
-
-    pub(super) fn borrow(&self) -> Step<'_> {
-        Step { index: self.index, limit: self.limit, candidate: self.candidate, holes: &self.holes }
-    }
 }
 
 /// Why a request was not answered.
