@@ -77,7 +77,8 @@ impl Default for LocalOptions {
     }
 }
 
-/// An engine in this process. Requests are served one after the other.
+/// An engine in this process. Requests that come from several threads are answered one after the other on a processor,
+/// and together on a card, where they share the reading of the weights.
 pub struct LocalInfiller {
     engine: Box<dyn Infiller>,
 }

@@ -178,8 +178,12 @@ impl EvalArguments {
         bar: &ProgressBar,
     ) -> anyhow::Result<(String, Vec<Outcome>)> {
         let jobs = self.jobs.get().min(tasks.len());
-        let infillers = (0..jobs).map(|_| self.open()).collect::<anyhow::Result<Vec<_>>>()?;
-        let on_processor = infillers.iter().all(|infiller| infiller.describe().device.starts_with("cpu"));
+        let first = self.open()?;
+        let on_processor = first.describe().device.starts_with("cpu");
+        // A card has room for one engine, which answers several threads together.
+        let others = if on_processor { jobs } else { 1 };
+        let infillers = std::iter::once(Ok(first)).chain((1..others).map(|_| self.open()));
+        let infillers = infillers.collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(on_processor || !self.stages, "--stages clocks the processor; use --device cpu");
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Results::new(tasks.len(), completions));
@@ -197,8 +201,8 @@ impl EvalArguments {
         };
         thread::scope(|scope| {
             let work = &work;
-            let running: Vec<_> =
-                infillers.iter().map(|infiller| scope.spawn(move || work(infiller.as_ref()))).collect();
+            let engines = infillers.iter().cycle().take(jobs);
+            let running: Vec<_> = engines.map(|infiller| scope.spawn(move || work(infiller.as_ref()))).collect();
             running.into_iter().try_for_each(|job| job.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
         let outcomes = results.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?;
