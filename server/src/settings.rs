@@ -49,6 +49,8 @@ pub struct Settings {
     pub exclude: Vec<String>,
     /// Whether files that Git ignores are left alone.
     pub respect_gitignore: bool,
+    /// Whether filling all holes of a file shows what it would change before it does, where the editor can show that.
+    pub preview_fill_all: bool,
     /// Whether the editor is sent the text as it condenses, in `lacuna/draft` notifications.
     pub drafts: bool,
     /// What is logged, and where to.
@@ -171,6 +173,7 @@ impl Default for Settings {
             markdown: MarkdownSettings::default(),
             exclude: Vec::new(),
             respect_gitignore: true,
+            preview_fill_all: true,
             drafts: false,
             log: LogSettings::default(),
         }

@@ -42,6 +42,8 @@ pub(crate) struct ClientFacts {
     pub(crate) knows_disabled_actions: bool,
     /// It takes edits that name the document's version.
     pub(crate) versioned_edits: bool,
+    /// It shows edits and asks before it applies them, where it is told to.
+    pub(crate) previews_edits: bool,
     /// It splits an inserted text at line feeds alone, and ends the lines as the document does. Neovim, which leaves
     /// the carriage return of anything else in the document.
     pub(crate) joins_with_line_feeds: bool,
@@ -59,6 +61,7 @@ impl ClientFacts {
             let resolve = code_action.resolve_support.as_ref();
             resolve.is_some_and(|resolve| resolve.properties.iter().any(|property| property == "edit"))
         });
+        let workspace_edit = workspace.and_then(|workspace| workspace.workspace_edit.as_ref());
         Self {
             encoding: capabilities
                 .general
@@ -86,10 +89,11 @@ impl ClientFacts {
             knows_disabled_actions: code_action.is_some_and(|code_action| code_action.disabled_support == Some(true)),
             // Resource operations stand among the document changes, so that a client with one has the other: Neovim
             // announces only them.
-            versioned_edits: workspace.and_then(|workspace| workspace.workspace_edit.as_ref()).is_some_and(|edit| {
+            versioned_edits: workspace_edit.is_some_and(|edit| {
                 edit.document_changes == Some(true)
                     || edit.resource_operations.as_ref().is_some_and(|all| !all.is_empty())
             }),
+            previews_edits: workspace_edit.is_some_and(|edit| edit.change_annotation_support.is_some()),
             joins_with_line_feeds: params.client_info.as_ref().is_some_and(|client| client.name == "Neovim"),
             shows_progress: capabilities.window.as_ref().and_then(|window| window.work_done_progress).unwrap_or(false),
         }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use tower_lsp::ls_types::{
-    self, DocumentChanges, OneOf, OptionalVersionedTextDocumentIdentifier, TextDocumentEdit, TextEdit, WorkspaceEdit,
+    self, AnnotatedTextEdit, ChangeAnnotation, DocumentChanges, OneOf, OptionalVersionedTextDocumentIdentifier,
+    TextDocumentEdit, TextEdit, WorkspaceEdit,
 };
 
 use crate::lsp::capabilities::ClientFacts;
@@ -36,4 +37,24 @@ pub(crate) fn workspace_edit(snapshot: &Snapshot, replacements: Vec<Replacement>
     } else {
         WorkspaceEdit { changes: Some(HashMap::from([(uri, edits)])), ..WorkspaceEdit::default() }
     }
+}
+
+/// The edit, which the editor is to show under this label and apply once somebody agrees. It needs a client that takes
+/// edits that name the document's version.
+pub(crate) fn with_preview(mut edit: WorkspaceEdit, label: String) -> WorkspaceEdit {
+    const ANNOTATION: &str = "lacuna";
+    let Some(DocumentChanges::Edits(documents)) = &mut edit.document_changes else {
+        return edit;
+    };
+    for document in documents {
+        for change in &mut document.edits {
+            if let OneOf::Left(text_edit) = change {
+                let text_edit = text_edit.clone();
+                *change = OneOf::Right(AnnotatedTextEdit { text_edit, annotation_id: ANNOTATION.to_owned() });
+            }
+        }
+    }
+    let annotation = ChangeAnnotation { label, needs_confirmation: Some(true), description: None };
+    edit.change_annotations = Some(HashMap::from([(ANNOTATION.to_owned(), annotation)]));
+    edit
 }

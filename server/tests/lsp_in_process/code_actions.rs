@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, position};
 use crate::harness::{
     CONTENT_MODIFIED, INVALID_PARAMS, REQUEST_CANCELLED, REQUEST_FAILED, assert_idle, cancel, code_action, next_call,
-    ready, resolving,
+    ready, ready_with, resolving,
 };
 #[test]
 fn a_hole_is_filled_when_the_user_has_chosen_it() {
@@ -153,6 +153,42 @@ fn a_block_is_completed() {
     call.fill(&["b();"]);
     let action = client.result_of(id);
     assert!(edits(&action)[0].1.contains("b();"));
+    client.finish();
+}
+
+#[test]
+fn all_holes_are_shown_filled_before_they_are() {
+    let mut capabilities = resolving();
+    capabilities["workspace"]["workspaceEdit"]["changeAnnotationSupport"] = json!({});
+    let (mut client, calls) = ready(capabilities.clone());
+    let text = "def f():\n    pass\n\ndef g():\n    pass\n";
+    client.open("file:///a.py", "python", text);
+    let fill_all = json!({ "command": "lacuna.fillAll", "arguments": ["file:///a.py"] });
+    let id = client.request("workspace/executeCommand", fill_all.clone());
+    next_call(&calls).fill(&["return 1"]);
+    next_call(&calls).fill(&["return 2"]);
+    let apply = client.message("workspace/applyEdit");
+    let edit = &apply["params"]["edit"];
+    let edits = edit["documentChanges"][0]["edits"].as_array().expect("edits");
+    assert_eq!(edits.len(), 2);
+    for change in edits {
+        let annotation = &edit["changeAnnotations"][change["annotationId"].as_str().expect("an annotation")];
+        assert_eq!(annotation, &json!({ "label": "Fill 2 holes", "needsConfirmation": true }));
+    }
+    // Who has looked at it and does not want it needs no error.
+    client.send(&json!({ "jsonrpc": "2.0", "id": apply["id"], "result": { "applied": false } }));
+    assert_eq!(client.result_of(id), Value::Null);
+    client.finish();
+
+    let (mut client, calls) = ready_with(capabilities, json!({ "previewFillAll": false }));
+    client.open("file:///a.py", "python", text);
+    let id = client.request("workspace/executeCommand", fill_all);
+    next_call(&calls).fill(&["return 1"]);
+    next_call(&calls).fill(&["return 2"]);
+    let apply = client.message("workspace/applyEdit");
+    assert_eq!(apply["params"]["edit"]["changeAnnotations"], Value::Null);
+    client.send(&json!({ "jsonrpc": "2.0", "id": apply["id"], "result": { "applied": true } }));
+    assert_eq!(client.result_of(id), Value::Null);
     client.finish();
 }
 

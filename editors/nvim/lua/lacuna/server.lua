@@ -2,6 +2,7 @@
 local config = require('lacuna.config')
 local draft = require('lacuna.draft')
 local message = require('lacuna.message')
+local preview = require('lacuna.preview')
 local status = require('lacuna.status')
 
 local M = {}
@@ -216,7 +217,10 @@ function M.config()
     init_options = settings,
     settings = { lacuna = settings },
     on_exit = on_exit,
+    -- It can be shown what filling all holes would change, and asked.
+    capabilities = { workspace = { workspaceEdit = { changeAnnotationSupport = { groupsOnLabel = false } } } },
     handlers = {
+      ['workspace/applyEdit'] = preview.apply,
       ['lacuna/status'] = function(_, params, context)
         status.receive(context.client_id, params)
       end,

@@ -1,17 +1,21 @@
 //! `codeAction/resolve`: computes the edit of an action that the user has chosen.
 
+use std::sync::Arc;
+
 use tower_lsp::jsonrpc::{Error, Result};
 use tower_lsp::ls_types::{CodeAction, WorkspaceEdit};
 
 use crate::lsp::actions::{Action, Outcome, perform};
 use crate::lsp::backend::Backend;
+use crate::lsp::capabilities::ClientFacts;
 use crate::lsp::draft::Drafts;
-use crate::lsp::edits::workspace_edit;
+use crate::lsp::edits::{with_preview, workspace_edit};
 use crate::lsp::fill::{failed, outcome};
 use crate::lsp::handlers::code_action::Data;
 use crate::lsp::pending::CancelOnDrop;
 use crate::lsp::progress;
 use crate::lsp::worker::Loading;
+use crate::settings::Settings;
 
 pub(crate) async fn handle(backend: &Backend, mut action: CodeAction) -> Result<CodeAction> {
     let data = action.data.clone().unwrap_or_default();
@@ -29,12 +33,12 @@ pub(crate) async fn handle(backend: &Backend, mut action: CodeAction) -> Result<
 
 /// The edit of an action, or why there is none.
 pub(crate) async fn compute(backend: &Backend, data: &Data) -> Result<std::result::Result<WorkspaceEdit, String>> {
-    let (snapshot, facts, sends_drafts, id) = {
+    let (snapshot, facts, settings, id) = {
         let mut session = backend.session();
         if let Some(reason) = session.switched_off(&data.uri) {
             return Ok(Err(reason));
         }
-        (session.snapshot(&data.uri), session.client, session.settings.drafts, session.next_id())
+        (session.snapshot(&data.uri), session.client, Arc::clone(&session.settings), session.next_id())
     };
     let Some(snapshot) = snapshot.filter(|snapshot| snapshot.document.version == data.version) else {
         return Err(Error::content_modified());
@@ -46,7 +50,7 @@ pub(crate) async fn compute(backend: &Backend, data: &Data) -> Result<std::resul
             Loading::UnderWay | Loading::Done => "the model is still loading".to_owned(),
         }));
     }
-    let drafts = if sends_drafts {
+    let drafts = if settings.drafts {
         Drafts::to(backend.client.clone(), id, data.uri.clone(), data.version)
     } else {
         Drafts::default()
@@ -54,9 +58,14 @@ pub(crate) async fn compute(backend: &Backend, data: &Data) -> Result<std::resul
     let cancel = CancelOnDrop::default();
     let for_engine = cancel.flag();
     let chosen = data.action.clone();
+    let previews = is_previewed(&data.action, facts, &settings);
     let found = backend.worker.submit(cancel.flag(), move |engine| {
         let outcome = perform(engine, &snapshot, &chosen, &drafts, &for_engine)?;
         Ok(match outcome {
+            Outcome::Edits(edits) if previews => {
+                let label = format!("Fill {} {}", edits.len(), if edits.len() == 1 { "hole" } else { "holes" });
+                Ok(with_preview(workspace_edit(&snapshot, edits, facts), label))
+            }
             Outcome::Edits(edits) => Ok(workspace_edit(&snapshot, edits, facts)),
             Outcome::Nothing(reason) => Err(reason),
         })
@@ -71,4 +80,9 @@ pub(crate) async fn compute(backend: &Backend, data: &Data) -> Result<std::resul
         return Err(Error::content_modified());
     }
     Ok(found.unwrap_or_else(|| Err("too much was asked for at once".to_owned())))
+}
+
+/// Whether the editor shows the action's edit, and applies it once somebody agrees.
+pub(crate) fn is_previewed(action: &Action, facts: ClientFacts, settings: &Settings) -> bool {
+    *action == Action::FillAll && settings.preview_fill_all && facts.previews_edits && facts.versioned_edits
 }

@@ -9,7 +9,7 @@ use crate::lsp::backend::Backend;
 use crate::lsp::capabilities::{FILL_ALL, FORMAT_MARKDOWN, STATUS};
 use crate::lsp::fill::failed;
 use crate::lsp::handlers::code_action::Data;
-use crate::lsp::handlers::code_action_resolve::compute;
+use crate::lsp::handlers::code_action_resolve::{compute, is_previewed};
 use crate::lsp::status::Status;
 
 pub(crate) async fn handle(backend: &Backend, params: ExecuteCommandParams) -> Result<Option<Value>> {
@@ -60,9 +60,15 @@ async fn apply(backend: &Backend, uri: Uri, action: Action, label: &str) -> Resu
         let reason = backend.session().switched_off(&uri);
         return Err(failed(reason.unwrap_or_else(|| "the document is not open".to_owned())));
     };
+    let is_previewed = {
+        let session = backend.session();
+        is_previewed(&action, session.client, &session.settings)
+    };
     match compute(backend, &Data { uri, version, action }).await? {
         Ok(edit) => match backend.client.apply_edit(edit).await {
             Ok(response) if response.applied => Ok(None),
+            // Somebody has looked at it and does not want it.
+            Ok(response) if is_previewed && response.failure_reason.is_none() => Ok(None),
             Ok(response) => {
                 let reason = response.failure_reason.unwrap_or_else(|| "no reason given".to_owned());
                 Err(failed(format!("the editor did not apply the edit: {reason}")))

@@ -126,12 +126,22 @@ return {
   {
     name = 'fill all holes',
     run = function(start, path)
-      local child = user.open(start, path, 'a.rs', samples.holes)
+      -- Where nobody looks at a screen, nobody is asked.
+      local child = user.open(start, path, 'a.rs', samples.holes, { terminal = true })
       local before = child:text()
-      child:command('LacunaFillAll')
+      child:type(':LacunaFillAll<CR>')
+      child.terminal:wait_for('[Y]es')
+      child.terminal:picture('fill-all')
+      check.is(child.terminal:screen():find('-        todo!()', 1, true), 'what would change is not shown')
+      child:type('n')
+      check.equal(child:text(), before, 'what was not wanted')
+      child:type(':LacunaFillAll<CR>')
+      child.terminal:wait_for('[Y]es')
+      child:type('y')
       child:wait('no hole was filled', function()
         return child:text() ~= before
       end)
+      check.equal(#child:lua('return vim.api.nvim_list_wins()'), 1, 'the preview is gone')
       local _, left = child:text():gsub('todo!%(%)', '')
       check.is(left < 2, 'the holes are still there')
       check.is(vim.startswith(child:text(), 'impl Person {'), 'more than the holes changed')

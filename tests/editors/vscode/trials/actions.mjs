@@ -5,6 +5,21 @@ import { promisify } from "node:util";
 import { fillUntilFilled, ONE_HOLE, TWO_HOLES } from "./holes.mjs";
 import { newName } from "./samples.mjs";
 
+/** Has all holes filled, ticks what is shown of it, and chooses. */
+async function fillAllAnd(editor, choice) {
+  await editor.run("Lacuna: Fill all holes");
+  const preview = editor.page.locator(".bulk-edit-panel");
+  // There is none where the model has nothing for any hole.
+  const isShown = await preview.waitFor({ timeout: 5_000 }).then(() => true, () => false);
+  if (!isShown) {
+    return;
+  }
+  await preview.locator(".monaco-list-row .edit-checkbox, .monaco-list-row [role=checkbox]").first().click();
+  await editor.screenshot(`fill-all-${choice.toLowerCase()}`);
+  await preview.locator(".monaco-button", { hasText: choice }).click();
+  await preview.waitFor({ state: "hidden" });
+}
+
 export const actions = {
   "fills a hole through the light bulb": async ({ editor }) => {
     const { name, text } = await fillUntilFilled(editor, ONE_HOLE, async () => {
@@ -19,8 +34,10 @@ export const actions = {
   },
 
   "fills all holes of a file": async ({ editor }) => {
-    const { name, text } = await fillUntilFilled(editor, TWO_HOLES, () => editor.run("Lacuna: Fill all holes"));
+    const { name, text } = await fillUntilFilled(editor, TWO_HOLES, () => fillAllAnd(editor, "Apply"));
     await editor.press("Control+Z");
+    await editor.saves(name, text);
+    await fillAllAnd(editor, "Discard");
     await editor.saves(name, text);
   },
 

@@ -106,5 +106,6 @@ export const drafts = {
       clearSince = (await editor.drawn()).length === 0 ? (clearSince ?? performance.now()) : undefined;
       return clearSince !== undefined && performance.now() - clearSince > 1_000;
     });
+    await editor.page.locator(".bulk-edit-panel .monaco-button", { hasText: "Discard" }).click();
   },
 };
