@@ -1,7 +1,8 @@
 //! The command line.
 //!
 //! What a person got wrong is one line on standard error and a status other than 0. No file is ever written but the
-//! ones that `forward`, `eval` and `quantize` are told to write, and those that `format` is told to write back.
+//! ones that `forward`, `eval` and `quantize` are told to write, and those that `format` is told to write back; `stats`
+//! removes the counts when it is told to.
 
 mod bench;
 mod doctor;
@@ -16,6 +17,7 @@ mod interrupt;
 mod options;
 mod position;
 mod quantize;
+mod stats;
 mod terminal_text;
 mod watch;
 
@@ -56,6 +58,8 @@ enum Command {
     Quantize(quantize::QuantizeArguments),
     /// Say what this program runs on, and whether it works
     Doctor(doctor::DoctorArguments),
+    /// Show how many completions were shown and accepted, and how long they took
+    Stats(stats::StatsArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -111,6 +115,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&arguments, &mut io::stdout()),
         Command::Quantize(arguments) => quantize::run(&arguments, &mut io::stdout()),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut io::stdout()),
+        Command::Stats(arguments) => stats::run(&arguments, &mut io::stdout()),
     }
 }
 

@@ -17,4 +17,5 @@ pub mod renoise;
 pub mod settings;
 #[cfg(unix)]
 mod share;
+pub mod stats;
 pub mod syntax;

@@ -10,6 +10,7 @@
 //! - No document's text is logged unless the settings say so.
 
 mod actions;
+mod asking;
 mod backend;
 mod cache;
 mod capabilities;
@@ -24,6 +25,7 @@ mod framing;
 mod guard;
 mod interpolate;
 mod local_engine;
+mod offer;
 mod pending;
 mod positions;
 mod prefetch;
@@ -53,6 +55,7 @@ use tower_lsp::{LspService, Server};
 
 use crate::logging::{self, LogHandle};
 use crate::settings::LogSettings;
+use crate::stats::{Stats, Store};
 use backend::Backend;
 use local_engine::LocalEngines;
 use transport::{Ended, Gate};
@@ -99,7 +102,12 @@ const PIPE_BYTES: usize = 1 << 16;
 pub fn run(options: LspOptions) -> anyhow::Result<ExitCode> {
     // Kept here to the end: what was logged last is written when it goes.
     let log = Arc::new(logging::init(&LogSettings::default()));
-    serve_logging(std::io::stdin(), std::io::stdout(), LocalEngines(options), Some(Arc::clone(&log)))
+    // Nobody is without a server for want of its counts.
+    let counting = Store::of_user().map(Stats::start).and_then(Result::ok);
+    // Dropped before the log, to which it may have something to say.
+    let (stats, _writer) = counting.unzip();
+    let engines = LocalEngines(options);
+    serve_with(std::io::stdin(), std::io::stdout(), engines, Some(Arc::clone(&log)), stats.unwrap_or_default())
 }
 
 /// Serves one editor over two streams until it says goodbye. Engines are loaded in the background, when the client's
@@ -111,21 +119,32 @@ pub fn serve(
     output: impl Write + Send + 'static,
     loader: impl LoadEngine,
 ) -> anyhow::Result<ExitCode> {
-    serve_logging(input, output, loader, None)
+    serve_counting(input, output, loader, Stats::default())
 }
 
-fn serve_logging(
+/// The same as [`serve`], and counts what is shown and what becomes of it.
+pub fn serve_counting(
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    loader: impl LoadEngine,
+    stats: Stats,
+) -> anyhow::Result<ExitCode> {
+    serve_with(input, output, loader, None, stats)
+}
+
+fn serve_with(
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
     loader: impl LoadEngine,
     log: Option<Arc<LogHandle>>,
+    stats: Stats,
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(MAX_PARSING_THREADS)
         .enable_time()
         .build()?;
-    let code = runtime.block_on(serve_until_exit(input, output, Worker::start(loader)?, log));
+    let code = runtime.block_on(serve_until_exit(input, output, Worker::start(loader)?, log, stats));
     // Nothing that still runs may keep the process: a parse, or a write that the client does not read.
     runtime.shutdown_background();
     code
@@ -136,6 +155,7 @@ async fn serve_until_exit(
     output: impl Write + Send + 'static,
     worker: Worker,
     log: Option<Arc<LogHandle>>,
+    stats: Stats,
 ) -> anyhow::Result<ExitCode> {
     let frames = transport::read_frames(input)?;
     let output = transport::write_bodies(output)?;
@@ -146,8 +166,9 @@ async fn serve_until_exit(
 
     let (service, socket) = {
         let shutdown_seen = Arc::clone(&shutdown_seen);
-        LspService::build(|client| Backend::new(client, worker, log, shutdown_seen))
+        LspService::build(|client| Backend::new(client, worker, log, stats, shutdown_seen))
             .custom_method("textDocument/inlineCompletion", Backend::inline_completion)
+            .custom_method("lacuna/feedback", Backend::feedback)
             .finish()
     };
     let framework = Server::new(framework_input, framework_output, socket)

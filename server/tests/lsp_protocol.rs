@@ -18,6 +18,8 @@ impl Process {
     fn start() -> (Self, Client) {
         let mut process = Command::new(env!("CARGO_BIN_EXE_lacuna"))
             .args(["lsp", "--stdio", "--device", "cpu", "--threads", "1"])
+            // What tests do is nothing to be counted.
+            .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

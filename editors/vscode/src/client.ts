@@ -17,6 +17,9 @@ import { forServer } from "./settings.ts";
 /** Where documents that people edit come from; not logs, nor older versions in a comparison. */
 export const SCHEMES = ["file", "untitled", "vscode-userdata", "vscode-notebook-cell", "vscode-vfs"];
 
+/** What the editor runs when a completion is accepted. */
+export const ACCEPTED = "lacuna.completionAccepted";
+
 /** What the owner of a client decides. */
 export interface Decisions {
   /** The server has died. Gives whether it is to be started again. */
@@ -107,6 +110,10 @@ function middleware(decisions: Decisions): Middleware {
       const items = Array.isArray(answer) ? answer : answer?.items;
       if (!token.isCancellationRequested) {
         decisions.answered(document, items !== undefined && items.length > 0);
+      }
+      for (const item of items ?? []) {
+        const text = typeof item.insertText === "string" ? item.insertText : item.insertText.value;
+        item.command ??= { title: "", command: ACCEPTED, arguments: [document.uri, Array.from(text).length] };
       }
       return answer;
     },

@@ -5,6 +5,7 @@
  * denoising view and `commands.ts` the palette; what can be decided without the editor stands in files of its own.
  */
 import * as vscode from "vscode";
+import { ACCEPTED } from "./client.ts";
 import { MENU, registerCommands } from "./commands.ts";
 import { DraftView } from "./drafts.ts";
 import { Server } from "./server.ts";
@@ -24,6 +25,9 @@ export function activate(context: vscode.ExtensionContext): void {
     statusBar,
     drafts,
     ...registerCommands({ server: started, log, statusBar }),
+    vscode.commands.registerCommand(ACCEPTED, (uri: vscode.Uri, characters: number) => {
+      started.accepted(uri, characters);
+    }),
     started.onDraft((draft) => {
       if (isDrawing()) {
         drafts.show(draft);

@@ -88,6 +88,15 @@ export class Server implements vscode.Disposable {
     }
   }
 
+  /** Tells the server, for its own counts, that all of a completion was accepted. Other things it sees by itself. */
+  accepted(uri: vscode.Uri, characters: number): void {
+    if (this.#connection && this.#running === "running") {
+      const { client } = this.#connection;
+      const feedback = { uri: client.code2ProtocolConverter.asUri(uri), kind: "accepted", characters };
+      void client.sendNotification("lacuna/feedback", feedback);
+    }
+  }
+
   /** How things stand, and why the last completion in a document did not come. */
   async status(document: vscode.TextDocument | undefined): Promise<DocumentStatus> {
     const client = this.#client();

@@ -20,17 +20,20 @@ use crate::lsp::capabilities::ClientFacts;
 use crate::lsp::configuration;
 use crate::lsp::guard::{guarded, guarded_now};
 use crate::lsp::handlers::{code_action, code_action_resolve, execute_command, formatting, inline_completion};
+use crate::lsp::offer::Feedback;
 use crate::lsp::prefetch::prefetch;
 use crate::lsp::progress::Progress;
 use crate::lsp::session::Session;
 use crate::lsp::status::{Status, StatusNotification};
 use crate::lsp::worker::{Loading, ModelState, Worker};
 use crate::settings::LogSettings;
+use crate::stats::Stats;
 
 /// What every handler works with.
 pub(crate) struct Backend {
     pub(crate) client: Client,
     pub(crate) worker: Worker,
+    pub(crate) stats: Stats,
     session: Arc<Mutex<Session>>,
     log: Option<Arc<LogHandle>>,
     /// What is wrong with the settings that came with `initialize`, until the client can be told.
@@ -43,9 +46,10 @@ impl Backend {
         client: Client,
         worker: Worker,
         log: Option<Arc<LogHandle>>,
+        stats: Stats,
         shutdown_seen: Arc<AtomicBool>,
     ) -> Self {
-        Self { client, worker, session: Arc::default(), log, problems: Mutex::default(), shutdown_seen }
+        Self { client, worker, stats, session: Arc::default(), log, problems: Mutex::default(), shutdown_seen }
     }
 
     /// The session, for as long as nothing is waited for.
@@ -68,6 +72,14 @@ impl Backend {
         params: inline_completion::Params,
     ) -> Result<Option<InlineCompletionList>> {
         guarded(inline_completion::handle(self, params)).await
+    }
+
+    pub(crate) async fn feedback(&self, Feedback { uri, kind, characters }: Feedback) {
+        guarded_now(|| {
+            if let Some(offer) = self.session().document_mut(&uri).and_then(|open| open.offer.as_mut()) {
+                offer.hear(kind, characters);
+            }
+        });
     }
 }
 
@@ -113,6 +125,7 @@ impl LanguageServer for Backend {
 
     async fn shutdown(&self) -> Result<()> {
         self.shutdown_seen.store(true, Ordering::SeqCst);
+        self.session().settle_offers();
         Ok(())
     }
 

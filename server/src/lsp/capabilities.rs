@@ -47,6 +47,8 @@ pub(crate) struct ClientFacts {
     /// It splits an inserted text at line feeds alone, and ends the lines as the document does. Neovim, which leaves
     /// the carriage return of anything else in the document.
     pub(crate) joins_with_line_feeds: bool,
+    /// It tells what it shows, and what becomes of it, by `lacuna/feedback`.
+    pub(crate) gives_feedback: bool,
     /// It shows progress that the server begins.
     pub(crate) shows_progress: bool,
 }
@@ -95,6 +97,10 @@ impl ClientFacts {
             }),
             previews_edits: workspace_edit.is_some_and(|edit| edit.change_annotation_support.is_some()),
             joins_with_line_feeds: params.client_info.as_ref().is_some_and(|client| client.name == "Neovim"),
+            gives_feedback: capabilities
+                .experimental
+                .as_ref()
+                .is_some_and(|experimental| experimental["lacuna"]["feedback"] == true),
             shows_progress: capabilities.window.as_ref().and_then(|window| window.work_done_progress).unwrap_or(false),
         }
     }

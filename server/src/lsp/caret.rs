@@ -1,6 +1,7 @@
 //! The fill at a caret: what is asked of the engine, and when nothing is.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use lacuna_engine::{Cancel, Error, Infiller};
 
@@ -12,6 +13,7 @@ use crate::lsp::selected::Selected;
 use crate::lsp::session::Snapshot;
 use crate::lsp::worker::Worker;
 use crate::settings::Settings;
+use crate::stats::Withheld;
 use crate::{postprocess, syntax};
 
 /// A request for the engine.
@@ -28,11 +30,17 @@ pub(crate) struct CaretRequest {
 impl CaretRequest {
     /// Has the fill computed, for as long as the ticket lives.
     pub(crate) fn submit(self, worker: &Worker, ticket: &Ticket) -> Received<Filled> {
-        let cancel = ticket.cancel();
-        worker.submit(ticket.cancel(), move |engine| self.compute(engine, &cancel))
+        let (cancel, since) = (ticket.cancel(), Instant::now());
+        worker.submit(ticket.cancel(), move |engine| {
+            let queue = since.elapsed();
+            let mut filled = self.compute(engine, &cancel)?;
+            filled.spent.queue = queue;
+            Ok(filled)
+        })
     }
 
     fn compute(self, engine: &dyn Infiller, cancel: &Cancel) -> Result<Filled, Error> {
+        let start = Instant::now();
         let Self { snapshot, caret_byte, selected, is_invoked, settings, drafts } = self;
         let settings = &settings.inline_completion;
         let language = snapshot.document.language;
@@ -46,10 +54,10 @@ impl CaretRequest {
         };
         let place = syntax::caret_place(&text, tree.as_ref(), language, caret_byte);
         if !is_invoked && place == syntax::CaretPlace::Comment && !settings.comments {
-            return Ok(Filled::nothing("completions in comments are switched off"));
+            return Ok(Filled::nothing(Withheld::InComment, "completions in comments are switched off"));
         }
         if !is_invoked && place == syntax::CaretPlace::String && !settings.strings {
-            return Ok(Filled::nothing("completions in strings are switched off"));
+            return Ok(Filled::nothing(Withheld::InString, "completions in strings are switched off"));
         }
         let hole = syntax::find_hole(&text, tree.as_ref(), language, caret_byte);
         let ranges = [range_of(&snapshot, &hole.byte_range)];
@@ -66,11 +74,14 @@ impl CaretRequest {
                 ..Default::default()
             },
         };
-        fill(engine, text, wanted, cancel, &mut |step| {
+        let hole_time = start.elapsed();
+        let mut filled = fill(engine, text, wanted, cancel, &mut |step| {
             // With a selected item, the ranges are those of another text.
             if selected.is_none() {
                 drafts.send(&ranges, &step);
             }
-        })
+        })?;
+        filled.spent.hole = hole_time;
+        Ok(filled)
     }
 }

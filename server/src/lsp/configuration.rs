@@ -20,6 +20,7 @@ pub(crate) fn take_over(backend: &Backend, sent: &Value) -> Vec<String> {
         needs_engine
     };
     backend.apply_log(&settings.log);
+    backend.stats.switch(settings.stats);
     if needs_engine {
         backend.worker.load(&settings);
     }

@@ -1,16 +1,18 @@
 //! Asks the engine what belongs into a hole.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language, Step};
 use tokio::sync::oneshot;
 use tower_lsp::jsonrpc;
 
+use crate::lsp::asking::Spent;
 use crate::lsp::session::Snapshot;
 use crate::lsp::worker::Panicked;
 use crate::postprocess::{self, Surroundings};
 use crate::renoise;
+use crate::stats::Withheld;
 
 /// How long a parse may take before a hole is looked for without a tree.
 pub(crate) const PARSE_BUDGET: Duration = Duration::from_millis(200);
@@ -25,14 +27,18 @@ pub(crate) struct Filled {
     pub(crate) fills: Vec<String>,
     /// Why there are none, in one sentence.
     pub(crate) silence: Option<String>,
+    /// The same in a word, where there is one for it.
+    pub(crate) withheld: Option<Withheld>,
+    /// How long it took.
+    pub(crate) spent: Spent,
 }
 
 /// What comes of some work on the worker's thread.
 pub(crate) type Received<T> = oneshot::Receiver<Result<Result<T, Error>, Panicked>>;
 
 impl Filled {
-    pub(crate) fn nothing(silence: impl Into<String>) -> Self {
-        Self { fills: Vec::new(), silence: Some(silence.into()) }
+    pub(crate) fn nothing(withheld: Withheld, silence: impl Into<String>) -> Self {
+        Self { silence: Some(silence.into()), withheld: Some(withheld), ..Self::default() }
     }
 }
 
@@ -72,6 +78,7 @@ pub(crate) fn fill(
     let infill = engine.infill(&request, cancel, on_step)?;
     let (before, after) = (&request.text[..byte_range.start], &request.text[byte_range.end..]);
     let around = Surroundings { before, after, extent, language };
+    let checks_start = Instant::now();
     let mut filled = Filled::default();
     for mut candidate in infill.candidates {
         let Some(fill) = candidate.fills.first_mut() else {
@@ -80,6 +87,7 @@ pub(crate) fn fill(
         fill.truncate(first_lines(fill, max_lines).len());
         let (_, processed) = renoise::process(engine, &request, candidate, &around, &options, cancel)?;
         if let Some(rejected) = processed.rejected {
+            filled.withheld.get_or_insert_with(|| rejected.filter.into());
             filled.silence.get_or_insert_with(|| clause_of(&rejected.reason));
         } else if !filled.fills.contains(&processed.text) {
             // Two fills may have become one.
@@ -87,8 +95,12 @@ pub(crate) fn fill(
         }
     }
     if !filled.fills.is_empty() {
-        filled.silence = None;
+        (filled.silence, filled.withheld) = (None, None);
     }
+    let milliseconds = |ms: f64| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default();
+    filled.spent.prompt = milliseconds(infill.timings.prompt_ms);
+    filled.spent.denoise = milliseconds(infill.timings.denoise_ms);
+    filled.spent.checks = checks_start.elapsed();
     Ok(filled)
 }
 

@@ -20,6 +20,16 @@ impl Anchor {
         self.caret_byte + self.typed.len()
     }
 
+    /// Where the caret was in the snapshot.
+    pub(crate) fn start_byte(&self) -> usize {
+        self.caret_byte
+    }
+
+    /// What has been typed since.
+    pub(crate) fn typed(&self) -> &str {
+        &self.typed
+    }
+
     /// Follows an edit; `false` if the document is now another one than the snapshot with something typed into it.
     #[must_use]
     pub(crate) fn follow(&mut self, edit: &ByteEdit<'_>) -> bool {

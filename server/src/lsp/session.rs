@@ -16,6 +16,7 @@ use crate::lsp::capabilities::ClientFacts;
 use crate::lsp::document::Document;
 use crate::lsp::exclusion::{Exclusion, file_name};
 use crate::lsp::interpolate::{Anchor, Suggestion};
+use crate::lsp::offer::Offer;
 use crate::lsp::pending::{Pending, Ticket};
 use crate::lsp::positions::{Encoding, byte_of_position};
 use crate::lsp::prefetch::Prefetch;
@@ -58,6 +59,8 @@ pub(crate) struct OpenDocument {
     pub(crate) document: Document,
     pub(crate) pending: Option<Pending>,
     pub(crate) suggestion: Option<Suggestion>,
+    /// What was offered last, until it is known what became of it.
+    pub(crate) offer: Option<Offer>,
     /// What is computed before it is asked for; its other side is `pending`.
     pub(crate) prefetch: Option<Prefetch>,
     /// Where the editor asked last of its own accord, and for which version.
@@ -130,6 +133,7 @@ impl Session {
                 document: Document::new(&opened.text, opened.version, syntax::language_of_id(&opened.language_id)),
                 pending: None,
                 suggestion: None,
+                offer: None,
                 prefetch: None,
                 asked: None,
                 silence: None,
@@ -158,6 +162,7 @@ impl Session {
         open.document.version = params.text_document.version;
         for change in &params.content_changes {
             let edit = open.document.apply(change, encoding);
+            open.offer.iter_mut().for_each(|offer| offer.follow(&edit, &open.document.text));
             // What an edit makes worthless is given up here already, so that nothing is computed in vain.
             open.pending.take_if(|pending| !pending.follow(&edit));
             open.suggestion.take_if(|suggestion| !suggestion.anchor.follow(&edit));
@@ -204,6 +209,15 @@ impl Session {
     pub(crate) fn snapshot(&self, uri: &Uri) -> Option<Snapshot> {
         let document = self.document(uri)?.document.clone();
         Some(Snapshot { uri: uri.clone(), document, encoding: self.client.encoding })
+    }
+
+    /// Counts what became of everything that was offered.
+    pub(crate) fn settle_offers(&mut self) {
+        for entry in self.documents.values_mut() {
+            if let Entry::Open(open) = entry {
+                open.offer = None;
+            }
+        }
     }
 
     /// Whether the document is still what it was in this version.

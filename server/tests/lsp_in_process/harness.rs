@@ -6,6 +6,7 @@ use std::time::Duration;
 use lacuna_engine::{Error, Infiller};
 use lacuna_server::lsp::LoadEngine;
 use lacuna_server::settings::Settings;
+use lacuna_server::stats::Stats;
 use serde_json::{Value, json};
 
 use crate::client::{Client, position};
@@ -34,9 +35,14 @@ pub(crate) fn connect(loader: impl FnOnce() -> Loaded + Send + 'static) -> Clien
 
 /// A client of a server whose engines come from the loader.
 pub(crate) fn connect_to(loader: impl LoadEngine) -> Client {
+    connect_counting(loader, Stats::default())
+}
+
+/// The same, with counts.
+pub(crate) fn connect_counting(loader: impl LoadEngine, stats: Stats) -> Client {
     let (server_input, to_server) = std::io::pipe().expect("a pipe");
     let (from_server, server_output) = std::io::pipe().expect("a pipe");
-    std::thread::spawn(move || lacuna_server::lsp::serve(server_input, server_output, loader));
+    std::thread::spawn(move || lacuna_server::lsp::serve_counting(server_input, server_output, loader, stats));
     Client::new(to_server, from_server)
 }
 

@@ -12,3 +12,4 @@ mod formatting;
 mod liveness;
 mod quiet;
 mod settings;
+mod stats;

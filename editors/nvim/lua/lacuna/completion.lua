@@ -1,5 +1,6 @@
 --- Ghost text: what the user can do with it, whoever asks for it and draws it.
 local config = require('lacuna.config')
+local feedback = require('lacuna.completion.feedback')
 local ghost = require('lacuna.completion.ghost')
 local insertion = require('lacuna.completion.insertion')
 local neovim = require('lacuna.completion.neovim')
@@ -147,7 +148,9 @@ function M.dismiss()
   if not M.is_shown() then
     return false
   end
-  M.hide(vim.api.nvim_get_current_buf())
+  local bufnr = vim.api.nvim_get_current_buf()
+  feedback.tell(bufnr, 'dismissed')
+  M.hide(bufnr)
   return true
 end
 

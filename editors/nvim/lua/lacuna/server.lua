@@ -216,6 +216,8 @@ function M.config()
     end,
     init_options = settings,
     settings = { lacuna = settings },
+    -- `completion/feedback.lua` tells what becomes of a completion.
+    capabilities = { experimental = { lacuna = { feedback = true } } },
     on_exit = on_exit,
     -- It can be shown what filling all holes would change, and asked.
     capabilities = { workspace = { workspaceEdit = { changeAnnotationSupport = { groupsOnLabel = false } } } },

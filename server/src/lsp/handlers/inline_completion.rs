@@ -1,7 +1,7 @@
 //! `textDocument/inlineCompletion`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ropey::Rope;
 use serde::Deserialize;
@@ -9,21 +9,24 @@ use serde_json::Value;
 use tower_lsp::jsonrpc::Result;
 use tower_lsp::ls_types::{InlineCompletionItem, InlineCompletionList, Position, Range, TextDocumentIdentifier, Uri};
 
+use crate::lsp::asking::Asking;
 use crate::lsp::backend::Backend;
 use crate::lsp::cache::{Answer, Key};
 use crate::lsp::caret::CaretRequest;
 use crate::lsp::draft::Drafts;
 use crate::lsp::fill::{Filled, Received, outcome};
 use crate::lsp::interpolate::{Anchor, Suggestion};
+use crate::lsp::offer::Offer;
 use crate::lsp::pending::Ticket;
 use crate::lsp::positions::{Encoding, line_end_byte, position_of_byte};
 use crate::lsp::prefetch::Prefetch;
 use crate::lsp::selected::Selected;
-use crate::lsp::session::{OpenDocument, Session};
+use crate::lsp::session::Session;
 use crate::lsp::status::{Status, StatusNotification};
 use crate::lsp::worker::{Loading, ModelState};
 use crate::postprocess::may_complete_before;
 use crate::settings::{InlineCompletionSettings, MidLine};
+use crate::stats::{Group, Source, Withheld};
 
 /// The request. Its context is read leniently: not all clients fill it in as they should.
 #[derive(Debug, Deserialize)]
@@ -45,7 +48,7 @@ impl Params {
 
 /// What can be said at once.
 enum First {
-    Nothing,
+    Nothing(Withheld),
     Excluded(String),
     Known(InlineCompletionList),
     Asked(Box<Asked>),
@@ -76,28 +79,59 @@ pub(crate) async fn handle(backend: &Backend, params: Params) -> Result<Option<I
 
 async fn answer(backend: &Backend, params: Params) -> Result<Option<InlineCompletionList>> {
     let uri = params.text_document.uri.clone();
-    match begin(backend, &params) {
-        First::Nothing => Ok(None),
-        First::Known(items) => Ok(Some(items)),
+    let group = group_of(backend, &uri);
+    let mut asking = Asking::new(backend.stats.clone(), group.clone());
+    match begin(backend, &params, group) {
+        First::Nothing(withheld) => {
+            asking.withheld = withheld;
+            Ok(None)
+        }
+        First::Known(items) => {
+            asking.took(Source::Cached, Duration::ZERO, None);
+            asking.withheld = Withheld::NothingBefore;
+            if !items.items.is_empty() {
+                asking.set_answered();
+            }
+            Ok(Some(items))
+        }
         First::Excluded(reason) => {
             tracing::warn!(uri = uri.as_str(), "{reason}");
             let status = Status::of_silence(reason, &backend.model_state());
             backend.client.send_notification::<StatusNotification>(status).await;
             Ok(None)
         }
-        First::Asked(asked) => ask(backend, &uri, *asked).await,
+        First::Asked(asked) => ask(backend, &uri, *asked, asking).await,
     }
 }
 
+/// What a request in a document is counted under, if it can be read.
+fn group_of(backend: &Backend, uri: &Uri) -> Option<Group> {
+    let model = backend.model_state().serving.map_or_else(String::new, |serving| serving.model);
+    let language = backend.session().document(uri)?.document.language;
+    Some(Group { language, model })
+}
+
+/// Counts a completion from now on as offered.
+fn offer(backend: &Backend, session: &mut Session, uri: &Uri, group: Option<Group>) {
+    let gives_feedback = session.client.gives_feedback;
+    let Some((open, group)) = session.document_mut(uri).zip(group) else {
+        return;
+    };
+    let before = open.offer.take();
+    open.offer = open.suggestion.as_ref().and_then(|Suggestion { fills, anchor, .. }| {
+        Offer::new(backend.stats.clone(), group, fills, anchor, gives_feedback, before)
+    });
+}
+
 /// Everything up to the first await: the document is the one that the client saw when it asked.
-fn begin(backend: &Backend, params: &Params) -> First {
+fn begin(backend: &Backend, params: &Params, group: Option<Group>) -> First {
     let uri = &params.text_document.uri;
     let mut session = backend.session();
     if let Some(reason) = session.exclusion_to_tell(uri) {
         return First::Excluded(reason);
     }
     let Some(snapshot) = session.snapshot(uri) else {
-        return First::Nothing;
+        return First::Nothing(Withheld::SwitchedOff);
     };
     let caret_byte = snapshot.byte_of(params.position);
     let selected = Selected::of(&params.context, &snapshot, caret_byte);
@@ -117,24 +151,29 @@ fn begin(backend: &Backend, params: &Params) -> First {
         open.pending = None;
         open.prefetch = None;
     }
-    if selected.is_none()
-        && let Some(items) = known(&mut session, uri, caret_byte, is_invoked, key.as_ref())
-    {
-        return First::Known(items);
+    if selected.is_none() && session.switched_off(uri).is_none() {
+        if let Some(items) = typed_on(&session, uri, caret_byte, is_invoked) {
+            return First::Known(items);
+        }
+        if let Some(items) = from_before(&mut session, uri, caret_byte, is_invoked, key.as_ref()) {
+            offer(backend, &mut session, uri, group);
+            return First::Known(items);
+        }
     }
     let silence = session
         .switched_off(uri)
-        .or_else(|| no_model(&backend.model_state()))
+        .map(|silence| (Withheld::SwitchedOff, silence))
+        .or_else(|| no_model(&backend.model_state()).map(|silence| (Withheld::NoModel, silence)))
         .or_else(|| not_now(&mut session, uri, caret_byte, is_invoked));
-    if let Some(silence) = silence {
+    if let Some((withheld, silence)) = silence {
         if let Some(open) = session.document_mut(uri) {
             open.silence = Some(silence);
         }
-        return First::Nothing;
+        return First::Nothing(withheld);
     }
     let anchor = selected.is_none().then(|| Anchor::new(caret_byte));
     let Some(ticket) = session.begin(uri, anchor) else {
-        return First::Nothing;
+        return First::Nothing(Withheld::SwitchedOff);
     };
     let settings = Arc::clone(&session.settings);
     let version = snapshot.document.version;
@@ -157,21 +196,15 @@ fn prefetched(session: &mut Session, uri: &Uri, caret_byte: usize) -> Option<Pre
     (pending.is_of(&prefetch.ticket) && pending.caret_byte() == Some(caret_byte)).then_some(prefetch)
 }
 
-/// The answer that is known without the engine: from what was typed since the last one, or from before.
-fn known(
+/// An answer from before to the same text.
+fn from_before(
     session: &mut Session,
     uri: &Uri,
     caret_byte: usize,
     is_invoked: bool,
     key: Option<&Key>,
 ) -> Option<InlineCompletionList> {
-    if session.switched_off(uri).is_some() {
-        return None;
-    }
     let encoding = session.client.encoding;
-    if let Some(items) = known_items(session.document(uri)?, caret_byte, is_invoked, encoding) {
-        return Some(items);
-    }
     let answer = session.cache.get(key?).filter(|answer| answer.is_invoked || !is_invoked)?.clone();
     let open = session.document_mut(uri)?;
     open.silence = answer.silence;
@@ -191,25 +224,26 @@ fn no_model(state: &ModelState) -> Option<String> {
 }
 
 /// Why nothing is to be offered at this place just now, in one sentence.
-fn not_now(session: &mut Session, uri: &Uri, caret_byte: usize, is_invoked: bool) -> Option<String> {
+fn not_now(session: &mut Session, uri: &Uri, caret_byte: usize, is_invoked: bool) -> Option<(Withheld, String)> {
     let settings = Arc::clone(&session.settings);
     let open = session.document_mut(uri)?;
     if let Some(doubt) = open.document.doubt() {
-        return Some(format!("an edit does not fit the document ({doubt}); saving or reopening it helps"));
+        let silence = format!("an edit does not fit the document ({doubt}); saving or reopening it helps");
+        return Some((Withheld::InDoubt, silence));
     }
     if is_invoked {
         return None;
     }
     let InlineCompletionSettings { automatic, mid_line, .. } = settings.inline_completion;
     if !automatic {
-        return Some("completions come only when asked for".to_owned());
+        return Some((Withheld::NotAutomatic, "completions come only when asked for".to_owned()));
     }
     let version = open.document.version;
     let before = open.asked.replace((version, caret_byte));
     let text = &open.document.text;
     let is_back = |byte| caret_byte < byte && text.byte_to_line(caret_byte) == text.byte_to_line(byte);
     if before.is_some_and(|(asked_version, byte)| asked_version == version && is_back(byte)) {
-        return Some("the caret has only moved back".to_owned());
+        return Some((Withheld::MovedBack, "the caret has only moved back".to_owned()));
     }
     let rest = text.get_byte_slice(caret_byte..line_end_byte(text, caret_byte))?;
     let is_right = match mid_line {
@@ -218,37 +252,43 @@ fn not_now(session: &mut Session, uri: &Uri, caret_byte: usize, is_invoked: bool
         // No line of closers is this long.
         MidLine::Closers => rest.len_chars() < 200 && may_complete_before(&rest.to_string()),
     };
-    (!is_right).then(|| "text follows on the line".to_owned())
+    (!is_right).then(|| (Withheld::MidLine, "text follows on the line".to_owned()))
 }
 
-async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<InlineCompletionList>> {
+async fn ask(backend: &Backend, uri: &Uri, asked: Asked, mut asking: Asking) -> Result<Option<InlineCompletionList>> {
     let Asked { mut ticket, version, key, selected, is_invoked, engine } = asked;
-    let answer = match engine {
-        AtEngine::Waiting(answer) => answer,
+    let since = Instant::now();
+    let (source, answer) = match engine {
+        AtEngine::Waiting(answer) => (Source::Prefetched, answer),
         AtEngine::Debounced(request, pause) => {
             if !pause.is_zero() {
                 tokio::select! {
                     biased;
-                    () = ticket.superseded() => return Ok(None),
+                    () = ticket.superseded() => return asking.nothing(Withheld::Superseded),
                     () = tokio::time::sleep(pause) => {}
                 }
             }
-            request.submit(&backend.worker, &ticket)
+            (Source::Fresh, request.submit(&backend.worker, &ticket))
         }
     };
+    let debounce = since.elapsed();
     let received = tokio::select! {
         // A newer request's answer is the one to give, even if this one's has come at the same time.
         biased;
-        () = ticket.superseded() => return Ok(None),
+        () = ticket.superseded() => return asking.nothing(Withheld::Superseded),
         received = answer => received,
     };
     if let Ok(Ok(Err(lacuna_engine::Error::Ended))) = &received {
         // Another engine is on its way, and nobody who types has to know.
-        return Ok(None);
+        return asking.nothing(Withheld::Failed);
     }
-    let Some(Filled { fills, silence }) = outcome(received)? else {
-        return Ok(None);
+    asking.withheld = Withheld::Failed;
+    let Some(Filled { fills, silence, withheld, spent }) = outcome(received)? else {
+        return asking.nothing(Withheld::Superseded);
     };
+    // Until it is certain that there is something left of it that fits.
+    asking.withheld = if fills.is_empty() { withheld.unwrap_or(Withheld::NoFill) } else { Withheld::Outrun };
+    asking.took(source, debounce, Some(spent));
 
     let mut session = backend.session();
     let encoding = session.client.encoding;
@@ -269,10 +309,15 @@ async fn ask(backend: &Backend, uri: &Uri, asked: Asked) -> Result<Option<Inline
         (Some(selected), _) => fills.iter().filter_map(|fill| selected.item(fill, &open.document.text)).collect(),
         (None, Some(anchor)) => {
             let suggestion = open.suggestion.insert(Suggestion { anchor, fills, is_invoked });
-            items_of(suggestion, &open.document.text, encoding)
+            let items = items_of(suggestion, &open.document.text, encoding);
+            offer(backend, &mut session, uri, asking.group().cloned());
+            items
         }
         (None, None) => Vec::new(),
     };
+    if !items.is_empty() {
+        asking.set_answered();
+    }
     // Where there is nothing to say, an empty list also takes away what an editor may still show from before; null is
     // for an answer that what was typed meanwhile has outrun.
     Ok((found_nothing || !items.is_empty()).then_some(InlineCompletionList { items }))
@@ -289,12 +334,9 @@ fn with_line_feeds(mut list: InlineCompletionList) -> InlineCompletionList {
 }
 
 /// The items of the last answer, if the caret stands where typing their beginning has led.
-fn known_items(
-    open: &OpenDocument,
-    caret_byte: usize,
-    is_invoked: bool,
-    encoding: Encoding,
-) -> Option<InlineCompletionList> {
+fn typed_on(session: &Session, uri: &Uri, caret_byte: usize, is_invoked: bool) -> Option<InlineCompletionList> {
+    let encoding = session.client.encoding;
+    let open = session.document(uri)?;
     let suggestion = open.suggestion.as_ref()?;
     let has_enough = suggestion.is_invoked || !is_invoked;
     if !has_enough || suggestion.anchor.caret_byte() != caret_byte {

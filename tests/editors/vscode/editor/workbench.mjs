@@ -75,6 +75,7 @@ export class Workplace {
       XDG_CONFIG_HOME: path.join(home, "config"),
       XDG_DATA_HOME: path.join(home, "data"),
       XDG_CACHE_HOME: path.join(home, "cache"),
+      XDG_STATE_HOME: path.join(home, "state"),
       ...environment,
     };
     const arguments_ = [

@@ -1,4 +1,6 @@
 --- Puts accepted text into the buffer, all of it or a beginning.
+local feedback = require('lacuna.completion.feedback')
+local pieces = require('lacuna.completion.pieces')
 local shown = require('lacuna.completion.shown')
 
 local M = {}
@@ -24,6 +26,8 @@ function M.insert(suggestion, piece_of)
     piece, rest = remaining, ''
   end
   local is_whole = rest == ''
+  local kind = is_whole and 'accepted' or piece_of == pieces.word and 'acceptedWord' or 'acceptedLine'
+  feedback.tell(bufnr, kind, vim.fn.strchars(piece) - (is_whole and vim.fn.strchars(replaced) or 0))
   local lines = vim.split(piece, '\n', { plain = true })
   -- One undo takes the accepted text back and leaves what was typed before it.
   vim.cmd('let &g:undolevels = &g:undolevels')

@@ -3,6 +3,7 @@
 --- Neovim keeps an item on the screen until another one comes, whatever is typed. What this adds: an item that no
 --- longer fits goes at once, a null answer clears, a late answer is held against the line as it is now, and nothing is
 --- shown beside the popup menu.
+local feedback = require('lacuna.completion.feedback')
 local insertion = require('lacuna.completion.insertion')
 local menu = require('lacuna.completion.menu')
 local request = require('lacuna.completion.request')
@@ -76,7 +77,9 @@ function M.watch(client)
         and not menu.is_in_the_way()
         and not shown.current()
         and not status.is_off(self, bufnr)
-      if not is_welcome then
+      if is_welcome then
+        feedback.tell(bufnr, 'shown')
+      else
         given[bufnr] = nil
       end
       return handler(nil, is_welcome and result or { items = {} }, ...)

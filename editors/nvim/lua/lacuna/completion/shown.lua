@@ -1,5 +1,6 @@
 --- The suggestions that the plugin itself shows: in each buffer a list, of which one is drawn.
 local drawing = require('lacuna.completion.drawing')
+local feedback = require('lacuna.completion.feedback')
 local fit = require('lacuna.completion.fit')
 
 local M = {}
@@ -72,6 +73,7 @@ function M.set(suggestions, asked)
     return false
   end
   shown[bufnr] = { suggestions = fitting, index = 1, asked = asked }
+  feedback.tell(bufnr, 'shown')
   return M.refresh()
 end
 
