@@ -19,6 +19,7 @@ mod position;
 mod quantize;
 mod stats;
 mod terminal_text;
+mod tour;
 mod watch;
 
 use std::io::{self, Write};
@@ -58,6 +59,8 @@ enum Command {
     Quantize(quantize::QuantizeArguments),
     /// Say what this program runs on, and whether it works
     Doctor(doctor::DoctorArguments),
+    /// See it at work on a few prepared files, and how to set up your editor
+    Tour(tour::TourArguments),
     /// Show how many completions were shown and accepted, and how long they took
     Stats(stats::StatsArguments),
 }
@@ -115,6 +118,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&arguments, &mut io::stdout()),
         Command::Quantize(arguments) => quantize::run(&arguments, &mut io::stdout()),
         Command::Doctor(arguments) => doctor::run(&arguments, &mut io::stdout()),
+        Command::Tour(arguments) => tour::run(&arguments, &mut io::stdout()),
         Command::Stats(arguments) => stats::run(&arguments, &mut io::stdout()),
     }
 }

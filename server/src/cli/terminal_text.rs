@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::syntax::lines::{lines, without_end};
 
 /// The character itself, or a picture of it where it would do more than stand there.
@@ -37,6 +39,21 @@ pub(crate) fn in_one_line(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The text in lines of this width, broken at blanks; a longer word has a line of its own.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +63,13 @@ mod tests {
         assert_eq!(printable("a\x1b[31m\tb\r\n\u{9b}2J\u{202e}c"), "a␛[31m\tb\n\u{fffd}2J\u{fffd}c");
         assert_eq!(in_one_line("a\nb"), "a␊b");
         assert_eq!(in_one_line("né 漢 🦀"), "né 漢 🦀");
+    }
+
+    #[test]
+    fn paragraphs_are_broken_at_blanks() {
+        assert_eq!(wrapped("a bb  ccc\ndd", 4), ["a bb", "ccc", "dd"]);
+        assert_eq!(wrapped("abcdef gh", 4), ["abcdef", "gh"]);
+        assert_eq!(wrapped("", 4), Vec::<String>::new());
+        assert_eq!(wrapped("漢字 漢", 4), ["漢字", "漢"]);
     }
 }

@@ -10,11 +10,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use lacuna_engine::{Cancel, Error, Infill, InfillRequest, Infiller, Piece};
+use lacuna_engine::{Cancel, Candidate, Error, Infill, InfillRequest, Infiller, Piece};
 
 pub(crate) use screen::Screen;
 
-use frame::{Progress, Scene};
+use super::terminal_text::in_one_line;
+use frame::{Progress, Scene, compose};
 
 /// How long each draft is shown at least.
 const FRAME: Duration = Duration::from_millis(45);
@@ -64,6 +65,20 @@ pub(crate) fn condense(infiller: &dyn Infiller, request: &InfillRequest, screen:
         // The engine may have been done before the drafts were all shown.
         if cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(infill) }
     })
+}
+
+/// The last frame of a fill, without its request's drafts, for where no cursor can be moved.
+pub(crate) fn still(request: &InfillRequest, candidate: &Candidate, seconds: f64, columns: usize) -> String {
+    let scene = Scene::around(&request.text, &request.holes[0].byte_range);
+    let pieces = [Piece { text: candidate.fills[0].clone(), settled: true, certainty: candidate.confidence }];
+    let rows = compose(&scene, &pieces, &Progress::Done { candidate, seconds }, columns, None);
+    rows.iter().flat_map(|row| row.iter().map(|(character, _)| *character).chain(['\n'])).collect()
+}
+
+/// A draft in one line, with dots for what is not known at all.
+pub(crate) fn draft_line(pieces: &[Piece]) -> String {
+    let shown = |piece: &Piece| if frame::is_known(piece) { piece.text.clone() } else { "·".to_owned() };
+    in_one_line(&pieces.iter().map(shown).collect::<String>()).into_owned()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
 use super::chart::Look;
-use crate::cli::terminal_text::in_one_line;
+use crate::cli::terminal_text::{in_one_line, wrapped};
 use crate::stats::{Fate, Histogram, Ledger, Piece, Source, Stage, Tally, Withheld};
 
 /// The ends of the scale of times, in milliseconds, and its columns.
@@ -63,9 +63,9 @@ impl Report {
                 }
                 None => writeln!(
                     out,
-                    "Nothing has been counted yet.\n\
-                     The server of an editor counts the completions that it shows, and what becomes of them.\n\
-                     It writes the counts once a minute, and when it ends."
+                    "Nothing has been counted yet. The server of an editor counts the completions\n\
+                     that it shows, and what becomes of them. It writes the counts once a minute,\n\
+                     and when it ends."
                 )?,
             }
         } else {
@@ -80,9 +80,14 @@ impl Report {
             write_times(out, look, &total)?;
         }
         let verb = if self.newest.is_some() { "are" } else { "will be" };
-        writeln!(out, "{}", look.aside(&format!("The counts {verb} in {file}, without any text or file names.")))?;
-        let offline = "They stay on this machine. `lacuna stats --reset` forgets them; the setting `stats` switches counting off.";
-        writeln!(out, "{}", look.aside(offline))
+        let last = format!(
+            "The counts {verb} in {file}, without any text or file names. They stay on this machine. \
+             `lacuna stats --reset` forgets them, and the setting `stats` switches counting off."
+        );
+        for line in wrapped(&last, look.columns.saturating_sub(1)) {
+            writeln!(out, "{}", look.aside(&line))?;
+        }
+        Ok(())
     }
 
     fn days(&self) -> String {
@@ -130,9 +135,10 @@ fn write_fates(out: &mut dyn Write, look: &Look, tally: &Tally) -> io::Result<()
     )?;
     let piece = |piece| tally.pieces.get(&piece).copied().unwrap_or_default();
     let kept = tally.characters_kept;
+    writeln!(out, "  {kept} characters were taken over instead of typed:")?;
     writeln!(
         out,
-        "  {kept} characters were taken over instead of typed: {}, {}, {}.",
+        "  {}, {}, {}.",
         counted(piece(Piece::Whole), "time all of it", "times all of it"),
         counted(piece(Piece::Line), "time a line", "times a line"),
         counted(piece(Piece::Word), "time a word", "times a word"),

@@ -147,6 +147,11 @@ pub(super) fn compose(
     rows
 }
 
+/// Whether there is anything to show of a token yet.
+pub(super) fn is_known(piece: &Piece) -> bool {
+    tone(piece) != Tone::Unknown
+}
+
 fn tone(piece: &Piece) -> Tone {
     match piece.certainty {
         _ if piece.settled => Tone::Settled,
