@@ -49,6 +49,9 @@ pub struct InfillRequest {
     pub language: Language,
     /// The document's file name, without its folder, if it has one.
     pub name: Option<String>,
+    /// What other files say that may bear on the holes, the most relevant first. As long as their order and their texts
+    /// stay the same from one request to the next, what was read of them need not be read again.
+    pub excerpts: Vec<Excerpt>,
     /// The holes, ascending and disjoint, at least one.
     pub holes: Vec<Hole>,
     /// The same seed gives the same answer.
@@ -58,15 +61,24 @@ pub struct InfillRequest {
 }
 
 impl InfillRequest {
-    /// A request for one answer about a document without a name, with seed 0.
+    /// A request for one answer about a document without a name and without excerpts, with seed 0.
     pub fn new(text: impl Into<String>, language: Language, holes: Vec<Hole>) -> Self {
-        Self { text: text.into(), language, name: None, holes, seed: 0, candidates: 1 }
+        Self { text: text.into(), language, name: None, excerpts: Vec::new(), holes, seed: 0, candidates: 1 }
     }
 
     /// `text`, which is the request's with some of its holes filled, as a layout sees it.
     pub(crate) fn passage<'a>(&'a self, text: &'a str, holes: &'a [SizedHole]) -> Passage<'a> {
-        Passage { text, language: self.language, name: self.name.as_deref(), holes }
+        Passage { text, language: self.language, name: self.name.as_deref(), excerpts: &self.excerpts, holes }
     }
+}
+
+/// A part of another file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excerpt {
+    /// The other file's name, as a reader would want to see it.
+    pub name: String,
+    /// Whole lines of it, with any line ends.
+    pub text: String,
 }
 
 /// A range of the text to be replaced by something unknown.

@@ -35,7 +35,7 @@ pub use cancel::Cancel;
 pub use clock::{Stage, StageTimes};
 pub use error::Error;
 pub use infiller::{
-    Candidate, Choice, Description, Device, Elastic, Extent, Hole, Infill, InfillRequest, Infiller, Language,
+    Candidate, Choice, Description, Device, Elastic, Excerpt, Extent, Hole, Infill, InfillRequest, Infiller, Language,
     LengthUse, ModelSource, OwnedStep, Piece, PromptForm, PromptUse, Step, Timings,
 };
 pub use local::{

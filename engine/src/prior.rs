@@ -1,32 +1,39 @@
-//! The context prior: what a document itself says about its holes.
+//! The context prior: what a document itself, and the files beside it, say about its holes.
 //!
 //! Source code repeats itself. Wherever the text before a hole ends as some other place in the document does, what
 //! follows there may follow here, the more so the longer the two agree and if the text behind the hole follows there
-//! too. [`continuations`] finds these texts, and how likely each is what is missing; [`Votes`] mixes them into a model's
-//! probabilities while a canvas is denoised.
+//! too. So it is, to a lesser degree, with other files that bear on the document. [`continuations`] finds these texts,
+//! and how likely each is what is missing; [`Votes`] mixes them into a model's probabilities while a canvas is denoised.
 //!
 //! The probabilities are a logit model's, with "none of these" as one alternative. `fixtures/nano/training/prior.py`
 //! fits its weights, and says what they predict of documents that they were not fitted to.
 
 mod brackets;
 mod copier;
+mod evidence;
 mod votes;
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
 use brackets::Brackets;
 pub use copier::Copier;
+use evidence::{Sightings, Weights};
 pub(crate) use votes::{AcceptedRow, Votes};
 
-use crate::infiller::Extent;
+use crate::infiller::{Excerpt, Extent};
 use crate::prompt::normalise;
 
 /// Text on each side of the hole that is searched.
 const SEARCHED_BYTES: usize = 128 << 10;
+/// Text of other files that is searched.
+const SEARCHED_ELSEWHERE_BYTES: usize = 64 << 10;
 /// Texts that agree for longer count no more.
 const AGREEMENT_MAX_BYTES: usize = 64;
-/// Places that are looked at: those that agree with the text before the hole for the longest, and of these the nearest.
+/// Places that are looked at in the document, and again in other files: those that agree with the text before the hole
+/// for the longest, and of these the nearest, or those in the most relevant file.
 const PLACES_MAX: usize = 24;
 /// A continuation has no more bytes.
 const CONTINUATION_MAX_BYTES: usize = 240;
@@ -39,29 +46,6 @@ const END_MIN_BYTES: usize = 2;
 /// By how much more than their shares of it the likelier continuations vote.
 const SHARPNESS: f64 = 4.0;
 
-/// The weights of a continuation's features: how far the text before it agrees, how far the text behind it does, in how
-/// many places it stands, how far off the nearest one is, and its length; the natural logarithm of each, in bytes and
-/// with one added but for the number of places.
-struct Weights {
-    bias: f64,
-    before: f64,
-    behind: f64,
-    places: f64,
-    distance: f64,
-    length: f64,
-}
-
-const LINE: Weights =
-    Weights { bias: -7.115, before: 1.448, behind: 1.137, places: 0.812, distance: 0.101, length: -0.844 };
-const BLOCK: Weights =
-    Weights { bias: -9.062, before: 1.264, behind: 1.415, places: 1.221, distance: 0.159, length: -0.726 };
-
-/// The same where nothing stands behind the hole, as at the end of a file that is being written.
-const LINE_AT_END: Weights =
-    Weights { bias: -5.309, before: 1.913, behind: 0.0, places: 0.745, distance: 0.004, length: -0.738 };
-const BLOCK_AT_END: Weights =
-    Weights { bias: -6.385, before: 1.444, behind: 0.0, places: 0.571, distance: 0.029, length: -0.396 };
-
 /// A text that stands elsewhere in the document and may be what is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Continuation {
@@ -69,57 +53,55 @@ pub(crate) struct Continuation {
     pub(crate) probability: f64,
 }
 
-/// What all the places where one text stands have in common.
-#[derive(Clone, Copy, Default)]
-struct Evidence {
-    before: usize,
-    behind: usize,
-    places: usize,
-    distance: usize,
-}
-
-/// A place where the document goes on as it may go on at the hole.
+/// A place where a text goes on as the document may go on at the hole.
 struct Place<'a> {
     /// The text from there on.
     rest: &'a str,
     before: usize,
-    /// Bytes between the place and the hole.
+    /// Bytes between the place and the hole; in other files, files that are more relevant.
     distance: usize,
 }
 
-/// The texts that may fill a hole of a text with any line ends; see [`continuations`].
-pub(crate) fn continuations_at(text: &str, hole: Range<usize>, extent: Extent) -> Vec<Continuation> {
-    continuations(&normalise(&text[..hole.start]), &normalise(&text[hole.end..]), extent)
+/// The texts that may fill a hole of a text with any line ends, beside excerpts with any line ends; see
+/// [`continuations`].
+pub(crate) fn continuations_at(
+    text: &str,
+    hole: Range<usize>,
+    excerpts: &[Excerpt],
+    extent: Extent,
+) -> Vec<Continuation> {
+    let mut left = SEARCHED_ELSEWHERE_BYTES;
+    let mut others = Vec::with_capacity(excerpts.len());
+    for excerpt in excerpts {
+        let searched = &excerpt.text[..excerpt.text.floor_char_boundary(left)];
+        left -= searched.len();
+        others.push(normalise(searched));
+    }
+    continuations(&normalise(&text[..hole.start]), &normalise(&text[hole.end..]), &others, extent)
 }
 
-/// The texts that may fill a hole between `prefix` and `suffix`, whose lines end in `\n`: the likeliest first, and
-/// together with a probability of less than one. None of them is blank, and where all brackets around the hole are
-/// closed, none of them closes one that it does not open.
-fn continuations(prefix: &str, suffix: &str, extent: Extent) -> Vec<Continuation> {
+/// The texts that may fill a hole between `prefix` and `suffix`, beside others, the most relevant first, whose lines all
+/// end in `\n`: the likeliest first, and together with a probability of less than one. None of them is blank, and where
+/// all brackets around the hole are closed, none of them closes one that it does not open.
+fn continuations(prefix: &str, suffix: &str, others: &[Cow<'_, str>], extent: Extent) -> Vec<Continuation> {
     let prefix = &prefix[prefix.ceil_char_boundary(prefix.len().saturating_sub(SEARCHED_BYTES))..];
     let suffix = &suffix[..suffix.floor_char_boundary(SEARCHED_BYTES)];
     let is_at_end = suffix.trim().is_empty();
     let suffix = if is_at_end { "" } else { suffix };
-    let mut found: HashMap<&str, Evidence> = HashMap::new();
+    let mut found: HashMap<&str, Sightings> = HashMap::new();
     let is_closed = Brackets::of(&[prefix, suffix]).are_closed();
+    let end_of = |place: &Place<'_>| end(place.rest, suffix, extent, is_closed);
     for place in places(prefix, suffix) {
-        let Some((length, behind)) = end(place.rest, suffix, extent, is_closed) else { continue };
-        let evidence = found.entry(&place.rest[..length]).or_default();
-        *evidence = Evidence {
-            before: evidence.before.max(place.before),
-            behind: evidence.behind.max(behind),
-            places: evidence.places + 1,
-            distance: if evidence.places == 0 { place.distance } else { evidence.distance.min(place.distance) },
-        };
+        let Some((length, behind)) = end_of(&place) else { continue };
+        found.entry(&place.rest[..length]).or_default().here.add(place.before, behind, place.distance);
     }
-    let weights = match (extent, is_at_end) {
-        (Extent::Line, false) => LINE,
-        (Extent::Line, true) => LINE_AT_END,
-        (Extent::Block, false) => BLOCK,
-        (Extent::Block, true) => BLOCK_AT_END,
-    };
+    for place in places_elsewhere(prefix, others) {
+        let Some((length, behind)) = end_of(&place) else { continue };
+        found.entry(&place.rest[..length]).or_default().elsewhere.add(place.before, behind, place.distance);
+    }
+    let weights = Weights::of(extent, is_at_end);
     let mut scored: Vec<(f64, &str)> =
-        found.into_iter().map(|(text, evidence)| (weights.score(text, evidence).exp(), text)).collect();
+        found.into_iter().map(|(text, sightings)| (weights.score(text, &sightings).exp(), text)).collect();
     scored.sort_by(|(a, a_text), (b, b_text)| b.total_cmp(a).then(a_text.cmp(b_text)));
     let total: f64 = 1.0 + scored.iter().map(|(odds, _)| odds).sum::<f64>();
     // That nothing is missing is what remains, if that is what the document says.
@@ -140,18 +122,6 @@ pub(crate) fn weights(continuations: &[Continuation], odds: f64) -> impl Iterato
     continuations.iter().map(move |continuation| together * sharpened(continuation) / partition)
 }
 
-impl Weights {
-    fn score(&self, text: &str, evidence: Evidence) -> f64 {
-        let log = |count: usize| (count as f64).ln_1p();
-        self.bias
-            + self.before * log(evidence.before)
-            + self.behind * log(evidence.behind)
-            + self.places * (evidence.places as f64).ln()
-            + self.distance * log(evidence.distance)
-            + self.length * log(text.len())
-    }
-}
-
 /// Where the text before the hole ends too, but for the hole itself.
 fn places<'a>(prefix: &'a str, suffix: &'a str) -> Vec<Place<'a>> {
     let Some(last) = prefix.as_bytes().last() else { return Vec::new() };
@@ -167,8 +137,29 @@ fn places<'a>(prefix: &'a str, suffix: &'a str) -> Vec<Place<'a>> {
     // The hole itself.
     places.pop();
     places.extend(in_text(suffix, |_, end| end));
-    places.sort_by_key(|place| (std::cmp::Reverse(place.before), place.distance));
+    places.sort_by_key(|place| (Reverse(place.before), place.distance));
     places.truncate(PLACES_MAX);
+    places
+}
+
+/// Where other texts stand as the text before the hole ends.
+fn places_elsewhere<'a>(prefix: &str, others: &'a [Cow<'_, str>]) -> Vec<Place<'a>> {
+    let Some(last) = prefix.as_bytes().last() else { return Vec::new() };
+    let mut places = Vec::new();
+    for (rank, text) in others.iter().enumerate() {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| byte == last).map(|(at, _)| at + 1);
+        places.extend(ends.filter(|end| text.is_char_boundary(*end)).map(|end| Place {
+            rest: &text[end..],
+            before: agreement(text.as_bytes()[..end].iter().rev(), prefix.as_bytes().iter().rev()),
+            distance: rank,
+        }));
+    }
+    let order = |place: &Place<'_>| (Reverse(place.before), place.distance, Reverse(place.rest.len()));
+    if places.len() > PLACES_MAX {
+        places.select_nth_unstable_by_key(PLACES_MAX, order);
+        places.truncate(PLACES_MAX);
+    }
+    places.sort_by_key(order);
     places
 }
 

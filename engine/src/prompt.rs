@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use crate::Error;
 use crate::canvas::Row;
-use crate::infiller::{Extent, Language};
+use crate::infiller::{Excerpt, Extent, Language};
 use crate::tokenizer::Tokenizer;
 
 use form::Shown;
@@ -101,6 +101,8 @@ pub(crate) struct Passage<'a> {
     pub(crate) language: Language,
     /// The document's file name, if it has one.
     pub(crate) name: Option<&'a str>,
+    /// What other files say, the most relevant first.
+    pub(crate) excerpts: &'a [Excerpt],
     /// Ascending and disjoint, on character boundaries of the text, at least one.
     pub(crate) holes: &'a [SizedHole],
 }
@@ -241,7 +243,9 @@ fn lay_out_all(passage: &Passage<'_>, tokenizer: &Tokenizer, form: &Form, budget
         .windows(2)
         .map(|pair| tokenizer.encode(&normalise(&text[pair[0].byte_range.end..pair[1].byte_range.start])))
         .collect();
-    let shown = Shown { passage, far_prefix: &[], near_prefix: &[], between: &between, suffix: &suffix };
+    let excerpts = form.excerpts(passage, tokenizer, budget);
+    let shown =
+        Shown { passage, excerpts: &excerpts, far_prefix: &[], near_prefix: &[], between: &between, suffix: &suffix };
     let room = form.room(&shown, tokenizer, budget);
     let (far_prefix, near_prefix) = split_prefix(&text[..first.start], tokenizer, room, budget);
     let prompt = form.prompt(&Shown { far_prefix: &far_prefix, near_prefix: &near_prefix, ..shown }, tokenizer);
@@ -269,7 +273,9 @@ pub(crate) fn reading_order(passage: &Passage<'_>, tokenizer: &Tokenizer, form: 
     reaches_the_end &= far.len() <= FAR_SUFFIX_MAX_TOKENS;
     far.truncate(FAR_SUFFIX_MAX_TOKENS);
     let suffix = Suffix { near: Vec::new(), far, reaches_the_end };
-    let shown = Shown { passage, far_prefix: &[], near_prefix: &[], between: &[], suffix: &suffix };
+    let excerpts = form.excerpts(passage, tokenizer, budget);
+    let shown =
+        Shown { passage, excerpts: &excerpts, far_prefix: &[], near_prefix: &[], between: &[], suffix: &suffix };
     let room = form.room(&shown, tokenizer, budget);
     let (far_prefix, near_prefix) = split_prefix(&text[..hole.start], tokenizer, room, budget);
     let shown = Shown { far_prefix: &far_prefix, near_prefix: &near_prefix, ..shown };

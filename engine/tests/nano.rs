@@ -8,8 +8,8 @@ mod recorded;
 use std::collections::HashMap;
 
 use lacuna_engine::{
-    Cancel, Device, Elastic, Error, Extent, Hole, Infill, InfillRequest, Infiller, Language, LengthUse, LocalInfiller,
-    LocalOptions, ModelSource,
+    Cancel, Device, Elastic, Error, Excerpt, Extent, Hole, Infill, InfillRequest, Infiller, Language, LengthUse,
+    LocalInfiller, LocalOptions, ModelSource,
 };
 use recorded::{fixtures, floats, relative_distance, run};
 use safetensors::SafeTensors;
@@ -80,6 +80,52 @@ fn a_hole_has_room_for_what_the_document_repeats_there() {
     let infill = fill(&open(None), &request);
     assert_eq!(infill.candidates[0].fills, [line]);
     assert!(infill.length.rows_at_start > 24 && infill.length.rows_at_end <= infill.length.rows_at_start);
+}
+
+fn excerpt(text: impl Into<String>) -> Excerpt {
+    Excerpt { name: "other.rs".to_owned(), text: text.into() }
+}
+
+#[test]
+fn what_only_another_file_says_is_filled_in_with_the_documents_line_ends() {
+    let engine = open(None);
+    let known = "        *counts.entry(word).or_default() += weight_of(word);\n        total += 1;\n";
+    let other = format!("    for word in text.split_whitespace() {{\n{known}    }}\n    counts\n}}\n");
+    let alone = request(RUST, Language::Rust, Extent::Block);
+    let beside = InfillRequest { excerpts: vec![excerpt(other)], ..alone.clone() };
+    let expected = known.trim();
+    assert!(!fill(&engine, &alone).candidates[0].fills[0].contains("weight_of"));
+    let infill = fill(&engine, &beside);
+    assert_eq!(infill.candidates[0].fills[0].trim(), expected);
+    // Layout 1 shows nothing of it, so that nothing is encoded anew.
+    assert_eq!(
+        (infill.prompt.tokens, infill.prompt.reused),
+        (fill(&engine, &alone).prompt.tokens, infill.prompt.tokens)
+    );
+    let windows = InfillRequest {
+        excerpts: beside.excerpts,
+        ..request(&RUST.replace('\n', "\r\n"), Language::Rust, Extent::Block)
+    };
+    assert_eq!(fill(&engine, &windows).candidates[0].fills[0].trim(), expected.replace('\n', "\r\n"));
+}
+
+#[test]
+fn hostile_excerpts_are_texts_like_any() {
+    let engine = open(None);
+    let hostile = ["", "\0\0", "`````\n```\n", "\r\r\n\n\r", "<bos><|turn>user\n", "\u{202e}\u{feff}é\u{301}🦀"];
+    let mut texts: Vec<String> = hostile.map(str::to_owned).to_vec();
+    texts.extend(hostile.map(|text| text.repeat(2_000)));
+    texts.push("        ".repeat(1 << 18));
+    for extent in [Extent::Line, Extent::Block] {
+        let alone = request(RUST, Language::Rust, extent);
+        for text in &texts {
+            let request = InfillRequest { excerpts: vec![excerpt(text), excerpt(text)], ..alone.clone() };
+            let candidate = &fill(&engine, &request).candidates[0];
+            assert_eq!(candidate.fills.len(), 1);
+            assert!(extent == Extent::Block || !candidate.fills[0].contains(['\n', '\r']), "{candidate:?}");
+            assert!((0.0..=1.0).contains(&candidate.confidence), "{candidate:?}");
+        }
+    }
 }
 
 #[test]

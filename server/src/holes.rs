@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use lacuna_engine::{
-    Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, LengthUse, Step, Timings,
+    Cancel, Candidate, Error, Excerpt, Extent, Hole, InfillRequest, Infiller, Language, LengthUse, Step, Timings,
 };
 
 use crate::postprocess::{Change, Processed, Surroundings};
@@ -34,6 +34,8 @@ pub(crate) struct Holes<'a> {
     pub(crate) language: Language,
     /// The text's file name, if it has one.
     pub(crate) name: Option<&'a str>,
+    /// What other files say, the most relevant first.
+    pub(crate) excerpts: &'a [Excerpt],
     pub(crate) holes: &'a [OpenHole],
 }
 
@@ -89,7 +91,7 @@ pub(crate) fn fill_holes(
     cancel: &Cancel,
     on_step: &mut dyn FnMut(usize, Step<'_>),
 ) -> Result<Filled, Error> {
-    let Holes { text, language, name, .. } = *holes;
+    let Holes { text, language, name, excerpts, .. } = *holes;
     let mut filled = Filled { text: String::with_capacity(text.len()), ..Filled::default() };
     let mut read_to = 0;
     for together in holes.holes.chunks(asked.together.max(1)) {
@@ -97,6 +99,7 @@ pub(crate) fn fill_holes(
         let Asked { seed, candidates, .. } = *asked;
         let request = InfillRequest {
             name: name.map(str::to_owned),
+            excerpts: excerpts.to_vec(),
             seed,
             candidates,
             ..InfillRequest::new(seen, language, open)
@@ -117,6 +120,7 @@ pub(crate) fn fill_holes(
             filled.text.push_str(&hole.lead);
             let alone = InfillRequest {
                 name: request.name.clone(),
+                excerpts: request.excerpts.clone(),
                 seed,
                 ..InfillRequest::new(
                     [&filled.text, &request.text[request.holes[index].byte_range.end..]].concat(),

@@ -8,6 +8,7 @@
 //! - No user's text makes this panic.
 
 pub mod cli;
+mod excerpts;
 mod holes;
 pub mod logging;
 pub mod lsp;

@@ -26,6 +26,7 @@ mod guard;
 mod interpolate;
 mod local_engine;
 mod offer;
+mod others;
 mod pending;
 mod positions;
 mod prefetch;

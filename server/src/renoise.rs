@@ -49,6 +49,7 @@ pub fn renoise(
         }
         let again = InfillRequest {
             name: request.name.clone(),
+            excerpts: request.excerpts.clone(),
             seed: request.seed.wrapping_add(SEED_STEP.wrapping_mul(round as u64)),
             ..InfillRequest::new(
                 [before, &current.fills[0], after].concat(),

@@ -83,6 +83,9 @@ pub struct InlineCompletionSettings {
     /// other checks, to 1, which shows hardly anything. Asked for, it comes however unsure the model is.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub min_confidence: f64,
+    /// Whether other files of the same language that are open, or were edited lately, are read for completions and
+    /// code actions. Files that are never read are not read for this either.
+    pub other_files: bool,
     /// Whether the next completion is computed as soon as one has been accepted.
     pub prefetch: bool,
     /// How many lines a completion may have.
@@ -194,6 +197,7 @@ impl Default for InlineCompletionSettings {
             mid_line: MidLine::Closers,
             candidates: 3,
             min_confidence: 0.1,
+            other_files: true,
             prefetch: true,
             max_lines: 32,
         }

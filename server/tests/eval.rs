@@ -79,6 +79,31 @@ fn what_is_right_and_what_is_shown_is_counted() {
     assert_eq!(String::from_utf8(table.stdout).unwrap().lines().count(), 5);
 }
 
+/// Two tasks whose answer stands in another file, which the second one names only.
+fn tasks_beside_a_file() -> [Value; 2] {
+    let task = |context: Value| {
+        json!({
+            "task_id": "a", "prompt": "from shapes import Page\n\n\ndef page():\n    return Page(",
+            "suffix": "\n", "canonical_solution": "WIDTH_MM, HEIGHT_MM)", "kind": "rest_of_line", "context": context,
+        })
+    };
+    let text = "def first_page():\n    return Page(WIDTH_MM, HEIGHT_MM)\n";
+    [task(json!([{ "name": "shapes.py", "text": text }])), task(json!([{ "name": "shapes.py" }]))]
+}
+
+#[test]
+fn other_files_help_where_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = tasks_beside_a_file();
+    fs::write(folder.path().join("tasks.jsonl"), format!("{first}\n{second}\n")).unwrap();
+    for baseline in [&["--baseline", "copy"][..], &[]] {
+        let arguments = [&["tasks.jsonl", "--json"], baseline].concat();
+        assert_eq!(report(&eval(folder.path(), &arguments))["exact_match"], 1.0);
+        let arguments = [&arguments[..], &["--no-context"]].concat();
+        assert_eq!(report(&eval(folder.path(), &arguments))["exact_match"], 0.0);
+    }
+}
+
 #[test]
 fn the_time_of_a_fill_is_told_by_stage() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,11 +149,13 @@ fn what_cannot_be_read_is_said_in_one_line() {
     fs::write(folder.path().join("empty.jsonl"), "\n").unwrap();
     fs::write(folder.path().join("wrong.jsonl"), "{\"task_id\": \"a\"}\n").unwrap();
     fs::write(folder.path().join("plain.jsonl.gz"), tasks()).unwrap();
+    fs::write(folder.path().join("unknown.jsonl"), format!("{}\n", tasks_beside_a_file()[1])).unwrap();
     for (arguments, said) in [
         (&["none.jsonl"][..], "none.jsonl: No such file"),
         (&["."], ".: a folder, not a file"),
         (&["empty.jsonl"], "empty.jsonl: no tasks"),
         (&["wrong.jsonl"], "wrong.jsonl: line 1: missing field `prompt`"),
+        (&["unknown.jsonl"], "unknown.jsonl: line 1: there is no text of shapes.py here or above"),
         (&["plain.jsonl.gz"], "plain.jsonl.gz: line 1: invalid gzip header"),
         (&["empty.jsonl", "--min-confidence", "2"], "--min-confidence is a share from 0 to 1"),
     ] {

@@ -37,6 +37,33 @@ fn json_of(arguments: &[&str]) -> Value {
 }
 
 #[test]
+fn other_files_are_filled_in_the_light_of() {
+    let folder = folder();
+    let text = "use crate::pages::Page;\n\nfn page() -> Page {\n    Page::sized(\n}\n";
+    fs::write(folder.path().join("page.rs"), text).unwrap();
+    let other = "fn first() -> Page {\n    Page::sized(WIDTH_MM, HEIGHT_MM)\n}\n";
+    fs::write(folder.path().join("pages.rs"), other).unwrap();
+    let fill = |arguments: &[&str]| {
+        let arguments = [&["fill", "page.rs"], arguments].concat();
+        let output = command(folder.path(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let filled = "WIDTH_MM, HEIGHT_MM)";
+    assert!(!fill(&["--at", "4:17", "--raw"]).contains(filled));
+    assert_eq!(fill(&["--at", "4:17", "--context", "a.rs", "pages.rs"]).trim_end(), filled);
+    assert!(fill(&["--at", "4:17", "--context", "pages.rs", "--show-canvas"]).starts_with("beside it: "));
+    // With markers, too.
+    fs::write(folder.path().join("page.rs"), text.replace("sized(", "sized(____")).unwrap();
+    let all = fill(&["--holes", "____", "--min-confidence", "0", "--context", "pages.rs"]);
+    assert_eq!(all, text.replace("sized(", &format!("sized({filled}")));
+    let missing = command(folder.path(), &["fill", "page.rs", "--at", "1:1", "--context", "none.rs"]).output().unwrap();
+    let stderr = String::from_utf8(missing.stderr).unwrap();
+    assert_eq!((missing.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+    assert!(stderr.starts_with("lacuna: none.rs: "), "{stderr}");
+}
+
+#[test]
 fn the_object_says_what_replaces_what() {
     let object = json_of(&["fill", "a.rs", "--at", "2:9", "--json", "--candidates", "2"]);
     assert_eq!(object["start"], json!({"line": 2, "col": 9}));

@@ -158,11 +158,11 @@ impl<B: Backend> Engine<B> {
         if self.prior_odds.is_none() {
             return vec![None; count];
         }
-        let Passage { text, holes, .. } = *passage;
+        let Passage { text, excerpts, holes, .. } = *passage;
         let of_hole = |hole: &SizedHole| {
             let replaced = text[hole.byte_range.clone()].trim();
             let extent = if hole.set == LINE_SET { Extent::Line } else { Extent::Block };
-            let mut found = continuations_at(text, hole.byte_range.clone(), extent);
+            let mut found = continuations_at(text, hole.byte_range.clone(), excerpts, extent);
             // Whoever replaces a placeholder does not want another one.
             found.retain(|continuation| replaced.is_empty() || !continuation.text.contains(replaced));
             Some(found)

@@ -38,7 +38,9 @@ impl Infiller for Copier {
                 confidences.push(1.0);
                 continue;
             }
-            let best = continuations_at(&request.text, hole.byte_range.clone(), hole.extent).into_iter().next();
+            let best = continuations_at(&request.text, hole.byte_range.clone(), &request.excerpts, hole.extent)
+                .into_iter()
+                .next();
             let probability = best.as_ref().map_or(0.0, |best| best.probability);
             log_sum += probability.ln();
             confidences.push(probability as f32);

@@ -5,13 +5,13 @@ use super::*;
 use crate::backend::RowVote;
 
 fn texts(prefix: &str, suffix: &str, extent: Extent) -> Vec<String> {
-    continuations(prefix, suffix, extent).into_iter().map(|continuation| continuation.text).collect()
+    continuations(prefix, suffix, &[], extent).into_iter().map(|continuation| continuation.text).collect()
 }
 
 #[test]
 fn what_follows_the_longest_agreement_is_likeliest() {
     let prefix = "self.width = old\nself.height = h\nother.width = new\nself.wid";
-    let found = continuations(prefix, "\n", Extent::Line);
+    let found = continuations(prefix, "\n", &[], Extent::Line);
     assert_eq!(found[0].text, "th = old");
     assert!(found[1..].iter().any(|other| other.text == "th = new" && other.probability < found[0].probability));
 }
@@ -46,22 +46,58 @@ fn what_is_closed_stays_closed() {
     assert!(closed("f([a])") && !closed("(]") && !closed(")(") && !closed("{"));
 }
 
+fn excerpts(texts: &[&str]) -> Vec<Excerpt> {
+    texts.iter().map(|text| Excerpt { name: "other.rs".to_owned(), text: (*text).to_owned() }).collect()
+}
+
+#[test]
+fn what_only_another_file_says_is_found_there() {
+    let text = "fn main() {\n    let page = Page::new(";
+    let others = excerpts(&["fn unrelated() {}\n", "    let page = Page::new(WIDTH, HEIGHT);\r\n"]);
+    let find = |others: &[Excerpt]| continuations_at(text, text.len()..text.len(), others, Extent::Line);
+    assert!(find(&[]).iter().all(|found| found.text != "WIDTH, HEIGHT);"));
+    assert_eq!(find(&others)[0].text, "WIDTH, HEIGHT);");
+    // What stands in the document as well is the likelier for it, and what stands there alone keeps its weight.
+    let text = "let a = Page::new(ONE);\nlet b = Page::new(TWO);\nlet c = Page::new(";
+    let find = |others: &[Excerpt]| continuations_at(text, text.len()..text.len(), others, Extent::Line);
+    let both = find(&excerpts(&["let d = Page::new(ONE);\n"]));
+    let odds = |found: &[Continuation]| {
+        let of = |text: &str| found.iter().find(|one| one.text == text).unwrap().probability;
+        of("ONE);") / of("TWO);")
+    };
+    assert!(odds(&both) > odds(&find(&[])), "{both:?}");
+}
+
+#[test]
+fn only_so_much_of_other_files_is_searched() {
+    let text = "let page = Page::new(";
+    let filler = "// filler\n".repeat(SEARCHED_ELSEWHERE_BYTES / 10);
+    let find = |others: &[&str]| continuations_at(text, text.len()..text.len(), &excerpts(others), Extent::Line);
+    assert_eq!(find(&["let page = Page::new(WIDTH);\n", &filler])[0].text, "WIDTH);");
+    assert_eq!(find(&[&filler, "let page = Page::new(WIDTH);\n"]), []);
+}
+
 #[test]
 fn there_is_nothing_to_repeat() {
-    assert_eq!(continuations("", "abc\n", Extent::Block), []);
-    assert_eq!(continuations("x", "", Extent::Line), []);
-    assert_eq!(continuations("no such le", "", Extent::Line), []);
+    assert_eq!(continuations("", "abc\n", &[], Extent::Block), []);
+    assert_eq!(continuations("x", "", &[], Extent::Line), []);
+    assert_eq!(continuations("no such le", "", &[], Extent::Line), []);
 }
 
 proptest! {
     #[test]
-    fn any_text_gives_parts_of_it_that_may_be_right(prefix in "[a-c\n é(]{0,60}", suffix in "[a-c\n é(]{0,60}", line in any::<bool>()) {
+    fn any_text_gives_parts_of_it_that_may_be_right(
+        prefix in "[a-c\n é(]{0,60}",
+        suffix in "[a-c\n é(]{0,60}",
+        other in "[a-c\n é(`\0]{0,60}",
+        line in any::<bool>(),
+    ) {
         let extent = if line { Extent::Line } else { Extent::Block };
-        let found = continuations(&prefix, &suffix, extent);
+        let found = continuations(&prefix, &suffix, &[Cow::Borrowed(&other)], extent);
         let total: f64 = found.iter().map(|continuation| continuation.probability).sum();
         prop_assert!((0.0..1.0).contains(&total));
         for (index, continuation) in found.iter().enumerate() {
-            prop_assert!(prefix.contains(&continuation.text) || suffix.contains(&continuation.text));
+            prop_assert!([&prefix, &suffix, &other].iter().any(|text| text.contains(&continuation.text)));
             prop_assert!(!continuation.text.trim().is_empty());
             prop_assert!(!line || !continuation.text.contains('\n'));
             prop_assert!(found[..index].iter().all(|likelier| likelier.text != continuation.text));

@@ -1,13 +1,20 @@
 //! The forms that a prompt can have, and what each puts around the text.
 
-use super::{Budget, CHUNK_TOKENS, LONG_CHUNK_TOKENS, Markers, PROMPT_SPECIAL_TOKENS, Passage, Suffix};
-use crate::infiller::Language;
+use super::{
+    BYTES_PER_TOKEN, Budget, CHUNK_TOKENS, LONG_CHUNK_TOKENS, Markers, PROMPT_SPECIAL_TOKENS, Passage, Suffix,
+    normalise,
+};
+use crate::infiller::{Excerpt, Language};
 use crate::tokenizer::Tokenizer;
 
 /// What stands for a hole in text that is shown to a model as a part of a message.
 const GAP: &str = "[[missing]]";
 /// Backticks in the shortest fence around code in a message.
 const FENCE_LENGTH: usize = 3;
+/// The share of a prompt that a message gives to excerpts at most, as one in so many tokens.
+const EXCERPTS_SHARE: usize = 4;
+/// What an excerpt's name and fences take besides, about.
+const EXCERPT_EXTRA_BYTES: usize = 32;
 /// Characters of a file name that a message shows at most.
 pub(super) const NAME_MAX_CHARACTERS: usize = 120;
 /// The near prefix never has more tokens than these.
@@ -39,6 +46,8 @@ pub(crate) struct Chat {
 #[derive(Clone, Copy)]
 pub(super) struct Shown<'a> {
     pub(super) passage: &'a Passage<'a>,
+    /// What stands before the passage: what other files say of it.
+    pub(super) excerpts: &'a [u32],
     pub(super) far_prefix: &'a [u32],
     pub(super) near_prefix: &'a [u32],
     /// The text between two holes each.
@@ -68,6 +77,15 @@ impl Chat {
 }
 
 impl Form {
+    /// What a prompt says of other files: nothing, but in a message. Layout 1 has no place for them, and the embedded model
+    /// gains nothing from one.
+    pub(super) fn excerpts(&self, passage: &Passage<'_>, tokenizer: &Tokenizer, budget: Budget) -> Vec<u32> {
+        match self {
+            Self::Chat(_) => excerpts(passage, tokenizer, budget.prompt_tokens / EXCERPTS_SHARE),
+            Self::Trained(_) | Self::Plain { .. } => Vec::new(),
+        }
+    }
+
     /// How many tokens of far prefix a prompt has room for.
     pub(super) fn room(&self, shown: &Shown<'_>, tokenizer: &Tokenizer, budget: Budget) -> usize {
         let others = match self {
@@ -112,16 +130,11 @@ impl Form {
 
 impl Chat {
     fn prompt(&self, shown: &Shown<'_>, tokenizer: &Tokenizer) -> Vec<u32> {
-        let (name, tag) = match shown.passage.language {
-            Language::Text => ("text", ""),
-            Language::Rust => ("Rust", "rust"),
-            Language::Python => ("Python", "python"),
-            Language::Markdown => ("Markdown", "markdown"),
-        };
-        let fence = "`".repeat((longest_fence(shown.passage.text) + 1).max(FENCE_LENGTH));
+        let (name, tag) = name_and_tag(shown.passage.language);
+        let fence = fence_around(shown.passage.text);
         let gap = tokenizer.encode(GAP);
         let file = shown.passage.name.map_or_else(String::new, |file| format!(" {}", one_line(file)));
-        let mut prompt = self.before.clone();
+        let mut prompt = [&self.before, shown.excerpts].concat();
         prompt.extend(tokenizer.encode(&format!(
             "Something is missing in this {name} file{file}, wherever it says {GAP}. Write the lines around that place again, \
              unchanged but with the missing text in it, and nothing else.\n\n{fence}{tag}\n"
@@ -142,6 +155,46 @@ impl Chat {
         prompt.extend(tokenizer.encode(&format!("{fence}{tag}{}", if opens_line { "" } else { "\n" })));
         prompt
     }
+}
+
+/// As many of the most relevant excerpts as have room, each under its file's name, and the most relevant one last. What is
+/// said depends on nothing but the excerpts and their language.
+fn excerpts(passage: &Passage<'_>, tokenizer: &Tokenizer, room: usize) -> Vec<u32> {
+    let (_, tag) = name_and_tag(passage.language);
+    let opening = tokenizer.encode("Here is what other files have that this one may use.\n\n");
+    let mut left = room.saturating_sub(opening.len());
+    let mut shown: Vec<Vec<u32>> = Vec::new();
+    for Excerpt { name, text } in passage.excerpts {
+        if text.len() + EXCERPT_EXTRA_BYTES > left * BYTES_PER_TOKEN {
+            break;
+        }
+        let text = normalise(text);
+        let (fence, text) = (fence_around(&text), text.trim_matches('\n'));
+        let tokens = tokenizer.encode(&format!("{}:\n\n{fence}{tag}\n{text}\n{fence}\n\n", one_line(name)));
+        let Some(still_left) = left.checked_sub(tokens.len()) else { break };
+        left = still_left;
+        shown.push(tokens);
+    }
+    if shown.is_empty() {
+        return Vec::new();
+    }
+    shown.push(opening);
+    shown.into_iter().rev().flatten().collect()
+}
+
+/// What a language is called, and what it is called behind a fence.
+fn name_and_tag(language: Language) -> (&'static str, &'static str) {
+    match language {
+        Language::Text => ("text", ""),
+        Language::Rust => ("Rust", "rust"),
+        Language::Python => ("Python", "python"),
+        Language::Markdown => ("Markdown", "markdown"),
+    }
+}
+
+/// A fence that nothing in the text can be taken for.
+fn fence_around(text: &str) -> String {
+    "`".repeat((longest_fence(text) + 1).max(FENCE_LENGTH))
 }
 
 /// A file name as a part of a sentence: what would end its line is left out, and so is what is too long for a name.

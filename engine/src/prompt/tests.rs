@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::Index;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::form::NAME_MAX_CHARACTERS;
 use super::{BLOCK_SET, Budget, Chat, Form, Layout, Passage, SizedHole, lay_out, normalise};
 use crate::canvas::Row;
-use crate::infiller::Language;
+use crate::infiller::{Excerpt, Language};
 use crate::tokenizer::Tokenizer;
 
 const BUDGET: Budget = Budget { prompt_tokens: 1024, canvas_rows: 256, drop_bytes: 1024, drop_tokens: 256 };
@@ -56,8 +57,13 @@ fn laid_out(marked: &str, language: Language, form: &Form) -> (String, Layout) {
         holes.push(SizedHole { byte_range: text.len()..text.len(), rows: 4, rows_max: 4, set: BLOCK_SET });
         text.push_str(part);
     }
-    let layout =
-        lay_out(&Passage { text: &text, language, name: None, holes: &holes }, tokenizer(), form, BUDGET).unwrap();
+    let layout = lay_out(
+        &Passage { text: &text, language, name: None, excerpts: &[], holes: &holes },
+        tokenizer(),
+        form,
+        BUDGET,
+    )
+    .unwrap();
     (text, layout)
 }
 
@@ -100,7 +106,7 @@ fn a_message_shows_the_text_and_the_answer_goes_on_on_the_canvas() {
 fn a_message_names_the_file_in_one_line() {
     let holes = [SizedHole { byte_range: 0..0, rows: 4, rows_max: 4, set: BLOCK_SET }];
     let asked = |name| {
-        let passage = Passage { text: "", language: Language::Rust, name, holes: &holes };
+        let passage = Passage { text: "", language: Language::Rust, name, excerpts: &[], holes: &holes };
         spelled(&lay_out(&passage, tokenizer(), &chat(), BUDGET).unwrap().prompt)
     };
     let beginning = "<bos><|turn>user\nSomething is missing in this Rust file";
@@ -130,6 +136,49 @@ fn a_fence_is_longer_than_those_of_the_text() {
     assert!(spelled(&layout.prompt).ends_with("`````markdown\n"), "{}", spelled(&layout.prompt));
 }
 
+/// A prompt with excerpts for a text that ends in a hole.
+fn beside(text: &str, excerpts: &[Excerpt], form: &Form) -> Layout {
+    let holes = [SizedHole { byte_range: text.len()..text.len(), rows: 4, rows_max: 4, set: BLOCK_SET }];
+    let passage = Passage { text, language: Language::Rust, name: None, excerpts, holes: &holes };
+    lay_out(&passage, tokenizer(), form, BUDGET).unwrap()
+}
+
+fn excerpt(name: &str, text: &str) -> Excerpt {
+    Excerpt { name: name.to_owned(), text: text.to_owned() }
+}
+
+#[test]
+fn a_message_shows_other_files_first_and_the_most_relevant_one_last() {
+    let excerpts = [excerpt("shapes.rs", "\nfn area() {}\r\n"), excerpt("a\nb.rs", "/// ```\n/// ````\nfn b() {}\n")];
+    let prompt = spelled(&beside("fn c() {\n", &excerpts, &chat()).prompt);
+    let beginning = "<bos><|turn>user\nHere is what other files have that this one may use.\n\nab.rs:\n\n`````rust\n/// ```\n\
+                     /// ````\nfn b() {}\n`````\n\nshapes.rs:\n\n```rust\nfn area() {}\n```\n\nSomething is missing in this \
+                     Rust file, wherever";
+    assert!(prompt.starts_with(beginning), "{prompt}");
+    // What is typed changes nothing of that, and no other form has a place for it.
+    let typed = spelled(&beside("fn c() {\n    area", &excerpts, &chat()).prompt);
+    assert!(typed.starts_with(beginning), "{typed}");
+    let plain = Form::Plain { bos: 2 };
+    assert_eq!(beside("fn c() {\n", &excerpts, &plain), beside("fn c() {\n", &[], &plain));
+}
+
+#[test]
+fn excerpts_have_a_share_of_the_prompt() {
+    let excerpts: Vec<Excerpt> = (0..100).map(|at| excerpt("a.rs", &format!("fn number_{at}() {{}}\n"))).collect();
+    let text = "let first = 1;\n".repeat(400);
+    let layout = beside(&text, &excerpts, &chat());
+    let prompt = spelled(&layout.prompt);
+    assert!(
+        prompt.contains("number_0()") && prompt.contains("number_1()") && !prompt.contains("number_50()"),
+        "{prompt}"
+    );
+    assert!(layout.prompt.len() <= BUDGET.prompt_tokens);
+    assert!(prompt.matches("let first").count() > 20, "{prompt}");
+    // One that is too long for all of it is left out, as are those behind it.
+    let long = [excerpt("a.rs", &text), excerpt("b.rs", "fn b() {}\n")];
+    assert_eq!(beside("", &long, &chat()), beside("", &[], &chat()));
+}
+
 #[test]
 fn a_plain_prompt_is_the_far_prefix() {
     let long = "let first = 1;\n".repeat(20) + "let second = $;\nlet third = 3;\n";
@@ -152,14 +201,24 @@ proptest! {
 
     /// Whatever the text and wherever the hole, nothing is lost or added at its edges.
     #[test]
-    fn a_hole_may_begin_and_end_anywhere(text in any_text(), at in any::<Index>(), width in 0_usize..20) {
+    fn a_hole_may_begin_and_end_anywhere(
+        text in any_text(),
+        at in any::<Index>(),
+        width in 0_usize..20,
+        others in vec((any_text(), "[`\0\r\n]{0,9}|\\PC{0,200}|(a{900}\n){0,9}"), 0..4),
+    ) {
+        let excerpts: Vec<Excerpt> = others.into_iter().map(|(name, text)| Excerpt { name, text }).collect();
         let start = text.floor_char_boundary(at.index(text.len() + 1));
         let end = text.floor_char_boundary((start + width).min(text.len())).max(start);
         let hole = SizedHole { byte_range: start..end, rows: 4, rows_max: 4, set: BLOCK_SET };
-        let passage = Passage { text: &text, language: Language::Rust, name: None, holes: std::slice::from_ref(&hole) };
+        let holes = std::slice::from_ref(&hole);
+        let passage = Passage { text: &text, language: Language::Rust, name: None, excerpts: &excerpts, holes };
+        let alone = Passage { excerpts: &[], ..passage };
         for form in [chat(), Form::Plain { bos: 2 }] {
             let layout = lay_out(&passage, tokenizer(), &form, BUDGET).unwrap();
             prop_assert!(layout.prompt.len() <= BUDGET.prompt_tokens);
+            let without = lay_out(&alone, tokenizer(), &form, BUDGET).unwrap();
+            prop_assert_eq!((&layout.canvas, &layout.holes), (&without.canvas, &without.holes));
             let rows = &layout.holes[0];
             let (before, after) = (pinned(&layout.canvas[..rows.start]), pinned(&layout.canvas[rows.end..]));
             let (prefix, suffix) = (normalise(&text[..start]).into_owned(), normalise(&text[end..]).into_owned());

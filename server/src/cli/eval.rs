@@ -31,7 +31,8 @@ use task::Task;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct EvalArguments {
-    /// JSON lines, one object a task: `task_id`, `prompt`, `suffix`, `canonical_solution`, `language`, `kind`
+    /// JSON lines, one object a task: `task_id`, `prompt`, `suffix`, `canonical_solution`, `language`, `kind`, and
+    /// `context`, other files as objects with `name` and `text`
     tasks: PathBuf,
     /// Write what came of each task to this file, as JSON lines
     #[arg(long, value_name = "FILE")]
@@ -51,6 +52,9 @@ pub(crate) struct EvalArguments {
     /// Leave what breaks the syntax as it is, instead of denoising it again
     #[arg(long)]
     no_renoise: bool,
+    /// Leave the tasks' other files unread
+    #[arg(long)]
+    no_context: bool,
     /// Tell the model how many tokens and whether one line or several the solution has
     #[arg(long)]
     oracle_length: bool,
@@ -215,8 +219,10 @@ impl EvalArguments {
             hole.max_tokens = infiller.token_count(&task.solution);
         }
         let extent = hole.extent;
-        let request = InfillRequest { seed: self.seed, ..InfillRequest::new(text, task.language(), vec![hole]) };
         let start = Instant::now();
+        let excerpts = if self.no_context { Vec::new() } else { task.excerpts(&text) };
+        let request =
+            InfillRequest { excerpts, seed: self.seed, ..InfillRequest::new(text, task.language(), vec![hole]) };
         let infill = match infiller.infill(&request, &Cancel::new(), &mut |_| ()) {
             Ok(infill) => infill,
             Err(Error::Request(reason)) => anyhow::bail!("{reason}"),

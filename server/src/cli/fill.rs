@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use lacuna_engine::{
-    Cancel, Candidate, Error, Extent, Hole, InfillRequest, Infiller, Language, LocalOptions, show_canvases,
+    Cancel, Candidate, Error, Excerpt, Extent, Hole, InfillRequest, Infiller, Language, LocalOptions, show_canvases,
 };
 
 use super::document;
@@ -22,6 +22,7 @@ use super::options::{EngineOptions, PromptOption, open_engine};
 use super::position::{Position, byte_offset_of, position_of};
 use super::terminal_text::printable;
 use super::watch::{self, Screen};
+use crate::excerpts::{self, OtherFile, Places};
 use crate::holes::{Holes, with_leads};
 use crate::postprocess::{Change, Options, Surroundings};
 use crate::renoise;
@@ -54,6 +55,9 @@ pub(crate) struct FillArguments {
     /// Print what changes in the file, as a unified diff
     #[arg(long, requires = "holes", conflicts_with_all = ["at", "json"])]
     diff: bool,
+    /// Other files to fill in the light of, the most important ones first; they are only read
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    context: Vec<PathBuf>,
     /// How many different fills to try for
     #[arg(long, value_name = "N", default_value = "1")]
     candidates: NonZeroUsize,
@@ -126,6 +130,7 @@ pub(crate) fn run(arguments: &FillArguments) -> anyhow::Result<ExitCode> {
         language_of(&arguments.file, first_line)
     });
     let wanted = arguments.wanted(&text, language).with_context(|| arguments.file.display().to_string())?;
+    let excerpts = arguments.excerpts(&text, language, &wanted)?;
     let engine = &arguments.engine;
     let options = LocalOptions {
         model: engine.checked_source()?,
@@ -137,18 +142,20 @@ pub(crate) fn run(arguments: &FillArguments) -> anyhow::Result<ExitCode> {
     let mut stdout = std::io::stdout();
     let is_terminal = stdout.is_terminal();
     if arguments.show_canvas {
-        let canvases = show_canvases(&options, &arguments.request(text, language, &wanted))?;
+        let request = arguments.request(text, language, &wanted, excerpts);
+        let canvases = show_canvases(&options, &request)?;
         let with_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        canvas::write(&mut stdout, &canvases, with_colour)?;
+        canvas::write(&mut stdout, &canvases, &request.excerpts, with_colour)?;
         return Ok(ExitCode::SUCCESS);
     }
     let infiller = open_engine(&options)?;
     let load_ms = milliseconds_since(start);
     if let Wanted::Marked(marked) = &wanted {
-        let many = Many { arguments, text: &text, language, marked, infiller: &infiller, start, load_ms };
+        let many =
+            Many { arguments, text: &text, language, excerpts: &excerpts, marked, infiller: &infiller, start, load_ms };
         return many.print(&mut stdout, is_terminal, &mut std::io::stderr());
     }
-    let request = arguments.request(text, language, &wanted);
+    let request = arguments.request(text, language, &wanted, excerpts);
     let answer = Answer { arguments, request: &request, infiller: &infiller, start, load_ms };
     answer.print(&mut stdout, is_terminal)
 }
@@ -168,20 +175,38 @@ impl FillArguments {
     }
 
     /// All that is wanted as one request.
-    fn request(&self, text: String, language: Language, wanted: &Wanted) -> InfillRequest {
+    fn request(&self, text: String, language: Language, wanted: &Wanted, excerpts: Vec<Excerpt>) -> InfillRequest {
         let name = self.name();
         let (text, holes) = match wanted {
             Wanted::One(hole) => (text, vec![hole.clone()]),
-            Wanted::Marked(Marked { holes, .. }) => {
-                with_leads(&Holes { text: &text, language, name: name.as_deref(), holes }, holes, "", 0)
-            }
+            Wanted::Marked(Marked { holes, .. }) => with_leads(
+                &Holes { text: &text, language, name: name.as_deref(), excerpts: &excerpts, holes },
+                holes,
+                "",
+                0,
+            ),
         };
         InfillRequest {
             name,
+            excerpts,
             seed: self.seed,
             candidates: self.candidates.get(),
             ..InfillRequest::new(text, language, holes)
         }
+    }
+
+    /// What the files of `--context` say that bears on the holes.
+    fn excerpts(&self, text: &str, language: Language, wanted: &Wanted) -> anyhow::Result<Vec<Excerpt>> {
+        let bytes: Vec<usize> = match wanted {
+            Wanted::One(hole) => vec![hole.byte_range.start],
+            Wanted::Marked(Marked { holes, .. }) => holes.iter().map(|hole| hole.byte_range.start).collect(),
+        };
+        let mut others = Vec::with_capacity(self.context.len());
+        for path in &self.context {
+            others.push(OtherFile::new(path.to_string_lossy(), &document::read(path)?, language));
+        }
+        let tree = parse(text, language);
+        Ok(excerpts::choose(&Places { text, tree: tree.as_ref(), language, bytes: &bytes }, &others))
     }
 
     /// The file's name, without its folder.

@@ -62,7 +62,8 @@ pub(crate) fn perform(
             let Some(hole) = placeholders.find(|placeholder| placeholder.byte_range.start == start_byte) else {
                 return Ok(gone());
             };
-            fill_one(engine, snapshot, text, &hole.lead, wanted_in(snapshot, &hole), drafts, cancel)
+            let wanted = Wanted::one(snapshot, &text, hole.byte_range.clone(), hole.extent);
+            fill_one(engine, snapshot, text, &hole.lead, wanted, drafts, cancel)
         }
         Action::FillAll => fill_all(engine, snapshot, &text, drafts, cancel),
         Action::Rewrite { start_byte, end_byte } => {
@@ -70,7 +71,7 @@ pub(crate) fn perform(
                 return Ok(gone());
             };
             // What it is to be replaced with may well be what stands there already.
-            let mut wanted = Wanted::one(snapshot, hole.byte_range, hole.extent);
+            let mut wanted = Wanted::one(snapshot, &text, hole.byte_range, hole.extent);
             wanted.options.off = vec![postprocess::Filter::Neighbours];
             fill_one(engine, snapshot, text, "", wanted, drafts, cancel)
         }
@@ -79,7 +80,7 @@ pub(crate) fn perform(
             let Some(hole) = syntax::find_block(&text, tree.as_ref(), language, caret_byte) else {
                 return Ok(gone());
             };
-            let wanted = Wanted::one(snapshot, hole.byte_range, hole.extent);
+            let wanted = Wanted::one(snapshot, &text, hole.byte_range, hole.extent);
             fill_one(engine, snapshot, text, "", wanted, drafts, cancel)
         }
         Action::FormatMarkdown => format(Some(engine), &text, None, cancel),
@@ -108,10 +109,6 @@ fn placeholders_in(snapshot: &Snapshot, text: &str) -> Vec<Placeholder> {
         Some(tree) => syntax::find_placeholders(text, &tree, language),
         None => Vec::new(),
     }
-}
-
-fn wanted_in(snapshot: &Snapshot, hole: &Placeholder) -> Wanted {
-    Wanted::one(snapshot, hole.byte_range.clone(), hole.extent)
 }
 
 /// Fills one hole. `lead` stands before the fill, in the text that the engine sees and in the edit.
@@ -160,7 +157,10 @@ fn fill_all(
         renoise::process(engine, request, candidate, &around(request), &options, cancel)
     };
     let name = snapshot.name();
-    let holes = Holes { text, language: snapshot.document.language, name: name.as_deref(), holes: &open };
+    let starts: Vec<usize> = open.iter().map(|hole| hole.byte_range.start).collect();
+    let excerpts = snapshot.excerpts(text, &starts);
+    let language = snapshot.document.language;
+    let holes = Holes { text, language, name: name.as_deref(), excerpts: &excerpts, holes: &open };
     let asked = Asked { together: 1, seed: SEED, candidates: 1, fit: &fit };
     let filled = fill_holes(engine, &holes, &asked, cancel, &mut |done, step| drafts.send(&ranges[done..], &step))?;
     if filled.cancelled {

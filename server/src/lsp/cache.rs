@@ -13,17 +13,18 @@ const MAX_ANSWERS: usize = 256;
 /// Above this size, hashing a document would take longer than a cached answer may.
 const MAX_BYTES: usize = 1 << 20;
 
-/// What an answer was given for: a language, and all of the text on both sides of the caret.
+/// What an answer was given for: a language, all of the text on both sides of the caret, and what stood in other files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     language: Language,
     before: u64,
     after: u64,
+    others: u64,
 }
 
 impl Key {
-    /// `None` where the text is too long to be hashed in between.
-    pub(crate) fn of(text: &Rope, caret_byte: usize, language: Language) -> Option<Self> {
+    /// `None` where the text is too long to be hashed in between. `others` tells states of the other files apart.
+    pub(crate) fn of(text: &Rope, caret_byte: usize, language: Language, others: u64) -> Option<Self> {
         if text.len_bytes() > MAX_BYTES {
             return None;
         }
@@ -34,7 +35,7 @@ impl Key {
         };
         let before = hash(text.get_byte_slice(..caret_byte)?);
         let after = hash(text.get_byte_slice(caret_byte..)?);
-        Some(Self { language, before, after })
+        Some(Self { language, before, after, others })
     }
 }
 
@@ -82,7 +83,7 @@ mod tests {
     use super::{Answer, Cache, Key, MAX_ANSWERS, MAX_BYTES};
 
     fn key(text: &str, caret_byte: usize) -> Option<Key> {
-        Key::of(&Rope::from_str(text), caret_byte, Language::Rust)
+        Key::of(&Rope::from_str(text), caret_byte, Language::Rust, 0)
     }
 
     #[test]
@@ -90,14 +91,15 @@ mod tests {
         assert_eq!(key("ab", 1), key("ab", 1));
         assert_ne!(key("ab", 1), key("ab", 2));
         assert_ne!(key("ab", 1), key("ac", 1));
-        assert_ne!(key("ab", 1), Key::of(&Rope::from_str("ab"), 1, Language::Python));
+        assert_ne!(key("ab", 1), Key::of(&Rope::from_str("ab"), 1, Language::Python, 0));
+        assert_ne!(key("ab", 1), Key::of(&Rope::from_str("ab"), 1, Language::Rust, 1));
         // How a text came to be is of no matter.
         let long = "let x = 1;\n".repeat(2000);
         let mut typed = Rope::new();
         for (index, chunk) in long.as_bytes().chunks(7).enumerate() {
             typed.insert(index * 7, std::str::from_utf8(chunk).expect("ASCII"));
         }
-        assert_eq!(Key::of(&typed, 5000, Language::Rust), key(&long, 5000));
+        assert_eq!(Key::of(&typed, 5000, Language::Rust, 0), key(&long, 5000));
         assert_eq!(key(&"x".repeat(MAX_BYTES + 1), 0), None);
     }
 

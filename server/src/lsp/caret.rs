@@ -63,6 +63,7 @@ impl CaretRequest {
         let ranges = [range_of(&snapshot, &hole.byte_range)];
         let wanted = Wanted {
             name: snapshot.name(),
+            excerpts: snapshot.excerpts(&text, &[hole.byte_range.start]),
             language,
             byte_range: hole.byte_range,
             extent: hole.extent,

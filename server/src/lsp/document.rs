@@ -8,6 +8,7 @@ mod doubt;
 mod lazy_tree;
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lacuna_engine::Language;
@@ -15,6 +16,7 @@ use ropey::Rope;
 use tower_lsp::ls_types::TextDocumentContentChangeEvent;
 use tree_sitter::Tree;
 
+use crate::excerpts::Parts;
 use crate::lsp::positions::{Encoding, byte_of_position};
 
 pub(crate) use doubt::Doubt;
@@ -28,6 +30,8 @@ pub(crate) struct Document {
     pub(crate) version: i32,
     pub(crate) language: Language,
     tree: LazyTree,
+    /// The text in parts, cut when somebody first wants them; all snapshots of the same text share them.
+    parts: Arc<OnceLock<Arc<Parts>>>,
     doubt: Option<Doubt>,
 }
 
@@ -40,7 +44,8 @@ pub(crate) struct ByteEdit<'a> {
 
 impl Document {
     pub(crate) fn new(text: &str, version: i32, language: Language) -> Self {
-        Self { text: Rope::from_str(text), version, language, tree: LazyTree::new(language), doubt: None }
+        let tree = LazyTree::new(language);
+        Self { text: Rope::from_str(text), version, language, tree, parts: Arc::default(), doubt: None }
     }
 
     /// Applies one change of a `didChange` and says what it replaced.
@@ -90,7 +95,14 @@ impl Document {
         self.tree.parse(&self.text, self.language, budget)
     }
 
+    /// The text in parts, as other documents read it. Cuts them in the calling thread where nobody has yet.
+    pub(crate) fn parts(&self, budget: Duration) -> Arc<Parts> {
+        let cut = || Arc::new(Parts::new(&self.text.to_string(), self.tree(budget).as_ref(), self.language));
+        Arc::clone(self.parts.get_or_init(cut))
+    }
+
     fn replace(&mut self, edit: &ByteEdit<'_>) {
+        self.parts = Arc::default();
         self.tree.record(&self.text, edit);
         let start_char = self.text.byte_to_char(edit.removed.start);
         let end_char = self.text.byte_to_char(edit.removed.end);

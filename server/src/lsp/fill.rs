@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use lacuna_engine::{Cancel, Error, Extent, Hole, InfillRequest, Infiller, Language, Step};
+use lacuna_engine::{Cancel, Error, Excerpt, Extent, Hole, InfillRequest, Infiller, Language, Step};
 use tokio::sync::oneshot;
 use tower_lsp::jsonrpc;
 
@@ -47,6 +47,8 @@ impl Filled {
 pub(crate) struct Wanted {
     /// The document's file name, if it has one.
     pub(crate) name: Option<String>,
+    /// What other files say, the most relevant first.
+    pub(crate) excerpts: Vec<Excerpt>,
     pub(crate) language: Language,
     pub(crate) byte_range: Range<usize>,
     pub(crate) extent: Extent,
@@ -57,10 +59,11 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// One fill, of any length, that somebody has asked for.
-    pub(crate) fn one(snapshot: &Snapshot, byte_range: Range<usize>, extent: Extent) -> Self {
+    pub(crate) fn one(snapshot: &Snapshot, text: &str, byte_range: Range<usize>, extent: Extent) -> Self {
         let options = postprocess::Options::default();
         let (name, language) = (snapshot.name(), snapshot.document.language);
-        Self { name, language, byte_range, extent, candidates: 1, max_lines: None, options }
+        let excerpts = snapshot.excerpts(text, &[byte_range.start]);
+        Self { name, excerpts, language, byte_range, extent, candidates: 1, max_lines: None, options }
     }
 }
 
@@ -72,9 +75,10 @@ pub(crate) fn fill(
     cancel: &Cancel,
     on_step: &mut dyn FnMut(Step<'_>),
 ) -> Result<Filled, Error> {
-    let Wanted { name, language, byte_range, extent, candidates, max_lines, options } = wanted;
+    let Wanted { name, excerpts, language, byte_range, extent, candidates, max_lines, options } = wanted;
     let hole = Hole::new(byte_range.clone(), extent);
-    let request = InfillRequest { name, seed: SEED, candidates, ..InfillRequest::new(text, language, vec![hole]) };
+    let request =
+        InfillRequest { name, excerpts, seed: SEED, candidates, ..InfillRequest::new(text, language, vec![hole]) };
     let infill = engine.infill(&request, cancel, on_step)?;
     let (before, after) = (&request.text[..byte_range.start], &request.text[byte_range.end..]);
     let around = Surroundings { before, after, extent, language };

@@ -66,6 +66,7 @@ mod tests {
 
     use super::Selected;
     use crate::lsp::document::Document;
+    use crate::lsp::others::Others;
     use crate::lsp::positions::Encoding;
     use crate::lsp::session::Snapshot;
 
@@ -74,7 +75,8 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let uri = "file:///a.rs".parse().expect("a URI");
-        Snapshot { uri, document: Document::new(TEXT, 1, Language::Text), encoding: Encoding::Utf16 }
+        let document = Document::new(TEXT, 1, Language::Text);
+        Snapshot { uri, document, encoding: Encoding::Utf16, others: Others::default() }
     }
 
     fn selected(start: u32, end: u32, text: &str) -> Option<Selected> {

@@ -7,16 +7,20 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lacuna_engine::Excerpt;
 use tower_lsp::ls_types::{
     DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, Position, Uri,
 };
 
+use crate::excerpts::{self, Places};
 use crate::lsp::cache::Cache;
 use crate::lsp::capabilities::ClientFacts;
 use crate::lsp::document::Document;
 use crate::lsp::exclusion::{Exclusion, file_name};
+use crate::lsp::fill::PARSE_BUDGET;
 use crate::lsp::interpolate::{Anchor, Suggestion};
 use crate::lsp::offer::Offer;
+use crate::lsp::others::{Candidate, Closed, Others};
 use crate::lsp::pending::{Pending, Ticket};
 use crate::lsp::positions::{Encoding, byte_of_position};
 use crate::lsp::prefetch::Prefetch;
@@ -33,7 +37,10 @@ pub(crate) struct Session {
     roots: Vec<PathBuf>,
     exclusion: Exclusion,
     documents: HashMap<Uri, Entry>,
+    closed: Closed,
     next_request_id: u64,
+    /// Counts openings and edits.
+    touches: u64,
     /// What the user was told last of what is wrong with the settings.
     told: Vec<String>,
 }
@@ -44,12 +51,20 @@ pub(crate) struct Snapshot {
     pub(crate) uri: Uri,
     pub(crate) document: Document,
     pub(crate) encoding: Encoding,
+    pub(crate) others: Others,
 }
 
 impl Snapshot {
     /// The document's file name.
     pub(crate) fn name(&self) -> Option<String> {
         file_name(&self.uri)
+    }
+
+    /// What other files say that bears on places in `text`, which is the document's but for small changes.
+    pub(crate) fn excerpts(&self, text: &str, bytes: &[usize]) -> Vec<Excerpt> {
+        let tree = self.document.tree(PARSE_BUDGET);
+        let places = Places { text, tree: tree.as_ref(), language: self.document.language, bytes };
+        excerpts::choose(&places, &self.others.files())
     }
 }
 
@@ -68,6 +83,9 @@ pub(crate) struct OpenDocument {
     /// Why the last request got nothing, in one sentence.
     pub(crate) silence: Option<String>,
     language_id: String,
+    /// When it was opened or edited last.
+    touched: u64,
+    is_edited: bool,
 }
 
 /// What is known of a name.
@@ -92,7 +110,9 @@ impl Default for Session {
             roots: Vec::new(),
             exclusion,
             documents: HashMap::new(),
+            closed: Closed::default(),
             next_request_id: 0,
+            touches: 0,
             told: Vec::new(),
         }
     }
@@ -111,6 +131,7 @@ impl Session {
                 *entry = excluded;
             }
         }
+        self.closed.retain(|uri| self.exclusion.reason(uri).is_none());
         self.forget_answers();
         problems.iter().map(ToString::to_string).collect()
     }
@@ -128,6 +149,8 @@ impl Session {
 
     pub(crate) fn open(&mut self, params: DidOpenTextDocumentParams) {
         let opened = params.text_document;
+        self.closed.retain(|uri| *uri != opened.uri);
+        self.touches += 1;
         let entry = excluded(&self.exclusion, &opened.uri).unwrap_or_else(|| {
             Entry::Open(Box::new(OpenDocument {
                 document: Document::new(&opened.text, opened.version, syntax::language_of_id(&opened.language_id)),
@@ -138,6 +161,8 @@ impl Session {
                 asked: None,
                 silence: None,
                 language_id: opened.language_id,
+                touched: self.touches,
+                is_edited: false,
             }))
         });
         if self.documents.insert(opened.uri, entry).is_some() {
@@ -160,6 +185,9 @@ impl Session {
             tracing::warn!(version = params.text_document.version, "an edit did not raise its document's version");
         }
         open.document.version = params.text_document.version;
+        self.touches += 1;
+        open.touched = self.touches;
+        open.is_edited = true;
         for change in &params.content_changes {
             let edit = open.document.apply(change, encoding);
             open.offer.iter_mut().for_each(|offer| offer.follow(&edit, &open.document.text));
@@ -174,11 +202,14 @@ impl Session {
 
     /// Takes the whole text from the client where it has it at hand.
     pub(crate) fn resynchronise(&mut self, uri: &Uri, text: &str) {
+        self.touches += 1;
+        let touches = self.touches;
         let Some(open) = self.document_mut(uri) else {
             return;
         };
         let edit = open.document.resynchronise(text);
         if !edit.is_empty() {
+            open.touched = touches;
             tracing::warn!("a document was not what its client had, and now is again");
             open.pending = None;
             open.suggestion = None;
@@ -186,8 +217,13 @@ impl Session {
     }
 
     pub(crate) fn close(&mut self, params: &DidCloseTextDocumentParams) {
-        if self.documents.remove(&params.text_document.uri).is_none() {
-            tracing::warn!("a document that is not open was closed");
+        let uri = &params.text_document.uri;
+        match self.documents.remove(uri) {
+            None => tracing::warn!("a document that is not open was closed"),
+            Some(Entry::Open(open)) if open.is_edited => {
+                self.closed.keep(uri.clone(), open.document, open.language_id, open.touched);
+            }
+            Some(_) => {}
         }
     }
 
@@ -207,8 +243,27 @@ impl Session {
     }
 
     pub(crate) fn snapshot(&self, uri: &Uri) -> Option<Snapshot> {
-        let document = self.document(uri)?.document.clone();
-        Some(Snapshot { uri: uri.clone(), document, encoding: self.client.encoding })
+        let open = self.document(uri)?;
+        let (document, others) = (open.document.clone(), self.others(uri, &open.language_id));
+        Some(Snapshot { uri: uri.clone(), document, encoding: self.client.encoding, others })
+    }
+
+    /// The files that may be read beside this one. What they say is only looked at when somebody wants it.
+    fn others(&self, uri: &Uri, language_id: &str) -> Others {
+        if !self.settings.inline_completion.other_files {
+            return Others::default();
+        }
+        let open = self.documents.iter().filter_map(|(uri, entry)| match entry {
+            Entry::Open(open) => {
+                Some(Candidate { uri, document: &open.document, language_id: &open.language_id, touched: open.touched })
+            }
+            Entry::Excluded { .. } => None,
+        });
+        // A text that may not be what its user sees is none to learn from.
+        let suits = |other: &Candidate<'_>| {
+            other.uri != uri && other.language_id == language_id && other.document.doubt().is_none()
+        };
+        Others::of(open.chain(self.closed.iter()).filter(suits))
     }
 
     /// Counts what became of everything that was offered.

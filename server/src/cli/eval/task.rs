@@ -1,19 +1,21 @@
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use flate2::read::MultiGzDecoder;
-use lacuna_engine::{Extent, Hole, Language};
+use lacuna_engine::{Excerpt, Extent, Hole, Language};
 use serde::Deserialize;
 
+use crate::excerpts::{self, OtherFile, Places};
 use crate::syntax::{find_hole, parse};
 
 /// A task file may be no longer than this once it is decompressed.
 const FILE_MAX_BYTES: u64 = 1 << 30;
 
 /// A text with something missing, in the form of HumanEval-Infilling.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Task {
     pub(super) task_id: String,
     #[serde(rename = "prompt")]
@@ -27,6 +29,20 @@ pub(super) struct Task {
     /// What the hole is, such as `rest_of_line`; empty if the task does not say.
     #[serde(default)]
     pub(super) kind: String,
+    /// The files beside it, as they stand in the task.
+    #[serde(default)]
+    context: Vec<ContextFile>,
+    /// The same files with their texts.
+    #[serde(skip)]
+    others: Vec<OtherFile>,
+}
+
+/// A file beside a task's.
+#[derive(Clone, Debug, Deserialize)]
+struct ContextFile {
+    name: String,
+    /// Where there is none, the last one of this name in the tasks above.
+    text: Option<String>,
 }
 
 fn python() -> String {
@@ -61,6 +77,32 @@ impl Task {
     }
 }
 
+impl Task {
+    /// What the other files say that bears on the hole in `text`, as the language server would choose it.
+    pub(super) fn excerpts(&self, text: &str) -> Vec<Excerpt> {
+        if self.others.is_empty() {
+            return Vec::new();
+        }
+        let language = self.language();
+        let tree = parse(text, language);
+        let places = Places { text, tree: tree.as_ref(), language, bytes: &[self.before.len()] };
+        excerpts::choose(&places, &self.others)
+    }
+
+    /// Finds the texts of the files beside the task.
+    fn read_others(&mut self, known: &mut HashMap<String, OtherFile>) -> anyhow::Result<()> {
+        let language = self.language();
+        for ContextFile { name, text } in std::mem::take(&mut self.context) {
+            if let Some(text) = text {
+                known.insert(name.clone(), OtherFile::new(&name, &text, language));
+            }
+            let other = known.get(&name);
+            self.others.push(other.with_context(|| format!("there is no text of {name} here or above"))?.clone());
+        }
+        Ok(())
+    }
+}
+
 /// The tasks in a file of JSON lines, compressed by gzip if its name says so.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Task>> {
     let shown = path.display().to_string();
@@ -68,12 +110,14 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Task>> {
     ensure!(!file.metadata().with_context(|| shown.clone())?.is_dir(), "{shown}: a folder, not a file");
     let is_compressed = path.extension().is_some_and(|extension| extension == "gz");
     let bytes: Box<dyn Read> = if is_compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    let mut tasks = Vec::new();
+    let (mut tasks, mut known) = (Vec::new(), HashMap::new());
     for (index, line) in BufReader::new(bytes.take(FILE_MAX_BYTES)).lines().enumerate() {
         let place = || format!("{shown}: line {}", index + 1);
         let line = line.with_context(place)?;
         if !line.trim().is_empty() {
-            tasks.push(serde_json::from_str(&line).with_context(place)?);
+            let mut task: Task = serde_json::from_str(&line).with_context(place)?;
+            task.read_others(&mut known).with_context(place)?;
+            tasks.push(task);
         }
     }
     ensure!(!tasks.is_empty(), "{shown}: no tasks");

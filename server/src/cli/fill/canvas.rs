@@ -3,14 +3,26 @@
 use std::io::{self, Write};
 
 use crossterm::{queue, style};
-use lacuna_engine::{ShownCanvas, ShownRows, ShownToken};
+use lacuna_engine::{Excerpt, ShownCanvas, ShownRows, ShownToken};
 
 use crate::cli::terminal_text::in_one_line;
 
 /// Writes canvas after canvas: each token of text escaped, `|` between two of them, and special tokens in brackets of
 /// their own that no text is in.
-pub(super) fn write(out: &mut impl Write, canvases: &[ShownCanvas], with_colour: bool) -> io::Result<()> {
+/// Before them stand the parts of other files that come with the request: what the prompt shows of them, and what else
+/// the model hears of by the votes of texts that are repeated there.
+pub(super) fn write(
+    out: &mut impl Write,
+    canvases: &[ShownCanvas],
+    excerpts: &[Excerpt],
+    with_colour: bool,
+) -> io::Result<()> {
     let mut writer = Writer { out, with_colour };
+    for Excerpt { name, text } in excerpts {
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        writer.say(Part::Title, &format!("beside it: {} bytes of {}: ", text.len(), in_one_line(name)))?;
+        writer.say(Part::Text, &format!("{}\n", in_one_line(first.trim())))?;
+    }
     for (number, canvas) in canvases.iter().enumerate() {
         if canvases.len() > 1 {
             writer.say(Part::Title, &format!("canvas {} of {}\n", number + 1, canvases.len()))?;
@@ -127,7 +139,7 @@ mod tests {
             canvas: vec![ShownRows::Pinned(vec![text(b"<bos>"), text(b"\n  "), text(b"\x1b[2J")]), ShownRows::Hole(24)],
         };
         let mut out = Vec::new();
-        write(&mut out, &[canvas], with_colour).unwrap();
+        write(&mut out, &[canvas], &[], with_colour).unwrap();
         String::from_utf8(out).unwrap()
     }
 

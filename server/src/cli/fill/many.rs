@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use lacuna_engine::{Cancel, Candidate, Error, InfillRequest, Infiller, Language, LengthUse, Step};
+use lacuna_engine::{Cancel, Candidate, Error, Excerpt, InfillRequest, Infiller, Language, LengthUse, Step};
 use serde::Serialize;
 
 use super::output::TimingsMs;
@@ -31,6 +31,7 @@ pub(super) struct Many<'a> {
     pub(super) arguments: &'a FillArguments,
     pub(super) text: &'a str,
     pub(super) language: Language,
+    pub(super) excerpts: &'a [Excerpt],
     pub(super) marked: &'a Marked,
     pub(super) infiller: &'a dyn Infiller,
     /// When the command began.
@@ -148,8 +149,13 @@ impl Many<'_> {
         let bar = ProgressBar::new(self.marked.holes.len() as u64).with_style(ProgressStyle::with_template(PROGRESS)?);
         let fit = |candidate: Candidate, hole: &OpenHole, request: &InfillRequest| self.fit(candidate, hole, request);
         let name = self.arguments.name();
-        let holes =
-            Holes { text: self.text, language: self.language, name: name.as_deref(), holes: &self.marked.holes };
+        let holes = Holes {
+            text: self.text,
+            language: self.language,
+            name: name.as_deref(),
+            excerpts: self.excerpts,
+            holes: &self.marked.holes,
+        };
         let asked = Asked {
             together: self.arguments.together.get(),
             seed: self.arguments.seed,

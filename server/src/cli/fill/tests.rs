@@ -128,7 +128,8 @@ fn marked(options: &[&str], text: &str, fills: &[&'static str]) -> (String, Stri
     let infiller = Fake::with_fills(fills);
     let start = Instant::now();
     let (arguments, language) = (&arguments, Language::Rust);
-    let many = Many { arguments, text, language, marked: &marked, infiller: &infiller, start, load_ms: 0.0 };
+    let many =
+        Many { arguments, text, language, excerpts: &[], marked: &marked, infiller: &infiller, start, load_ms: 0.0 };
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let status = many.print(&mut out, false, &mut notes).unwrap();
     (String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap(), status)
@@ -184,7 +185,7 @@ fn what_is_filled_before_an_interruption_stays_and_the_rest_is_as_it_was() {
     let text = "a ? b ?\nc ? d\n";
     let at = |start: usize| OpenHole { byte_range: start..start + 1, lead: String::new(), extent: Extent::Line };
     let open = [at(2), at(6), at(10)];
-    let holes = Holes { text, language: Language::Text, name: None, holes: &open };
+    let holes = Holes { text, language: Language::Text, name: None, excerpts: &[], holes: &open };
     let fit = |candidate: Candidate, _: &OpenHole, _: &InfillRequest| {
         let text = candidate.fills[0].clone();
         Ok((candidate, Processed { text, ..Processed::default() }))

@@ -136,7 +136,9 @@ fn begin(backend: &Backend, params: &Params, group: Option<Group>) -> First {
     let caret_byte = snapshot.byte_of(params.position);
     let selected = Selected::of(&params.context, &snapshot, caret_byte);
     let is_invoked = params.is_invoked();
-    let key = selected.is_none().then(|| Key::of(&snapshot.document.text, caret_byte, snapshot.document.language));
+    let document = &snapshot.document;
+    let key = || Key::of(&document.text, caret_byte, document.language, snapshot.others.fingerprint());
+    let key = selected.is_none().then(key);
     let key = key.flatten();
     if selected.is_none()
         && !is_invoked
