@@ -10,6 +10,7 @@ local plan = {
   'trials.keys',
   'trials.actions',
   'trials.files',
+  'trials.counts',
   'trials.server',
   'trials.terminal',
 }

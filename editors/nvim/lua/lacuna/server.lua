@@ -216,11 +216,13 @@ function M.config()
     end,
     init_options = settings,
     settings = { lacuna = settings },
-    -- `completion/feedback.lua` tells what becomes of a completion.
-    capabilities = { experimental = { lacuna = { feedback = true } } },
     on_exit = on_exit,
-    -- It can be shown what filling all holes would change, and asked.
-    capabilities = { workspace = { workspaceEdit = { changeAnnotationSupport = { groupsOnLabel = false } } } },
+    capabilities = {
+      -- It can be shown what filling all holes would change, and asked.
+      workspace = { workspaceEdit = { changeAnnotationSupport = { groupsOnLabel = false } } },
+      -- `completion/feedback.lua` tells what becomes of a completion.
+      experimental = { lacuna = { feedback = true } },
+    },
     handlers = {
       ['workspace/applyEdit'] = preview.apply,
       ['lacuna/status'] = function(_, params, context)
