@@ -1,8 +1,10 @@
 """A server behind its standard streams, and what an editor says to it."""
 
 import json
+import os
 import pathlib
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -23,9 +25,16 @@ class Server:
     """A server process. Every answer is kept with the time at which it came."""
 
     def __init__(self, command):
+        # What it counts is not counted among what its user does.
+        self.state = tempfile.TemporaryDirectory()
+        self.environment = {**os.environ, "XDG_STATE_HOME": self.state.name}
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self.environment,
         )
         self.changed = threading.Condition()
         self.answers = {}

@@ -11,8 +11,8 @@ ends that server in the middle, by SIGKILL.
 
 What is offered counts as shown once, however long it stays while it is typed. It is kept if all of it is what is typed
 next: then one key takes it, as soon as it has been on the screen for 100 ms of the trace. If only its first words are, they
-are taken one by one, a key each. Saved are the keys that need not be pressed. Prints a table, and as its last line a JSON
-object; times are in milliseconds and memory in MiB.
+are taken one by one, a key each. Saved are the keys that need not be pressed. Prints what the server itself has counted, a table,
+and as its last line a JSON object; times are in milliseconds and memory in MiB.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import json
 import pathlib
 import random
 import re
+import subprocess
 import sys
 import time
 
@@ -119,6 +120,8 @@ def main():
     if options.soak:
         found |= soak(server, list(documents.values()), options.soak)
     found["exit_code"] = server.end()
+    counts = [binary, "stats"]
+    print(subprocess.run(counts, env=server.environment, check=True, capture_output=True, text=True).stdout)
     found = {name: round(value, 3) if isinstance(value, float) else value for name, value in found.items()}
     for name, value in found.items():
         print(f"{name:28} {value if value is not None else 'nothing to measure'}")
