@@ -142,6 +142,9 @@ fn every_sample_has_its_hole() {
         let (before, hole) = row.split_at(number("start", "col") - 1);
         let after = &row[number("end", "col") - 1..];
         let is_given = ["todo!()", "..."].iter().any(|given| hole == format!("{given}{after}"));
-        assert!(is_given || before.is_empty() || before.ends_with(['{', '.', '(', ':']), "{line}: {before}|{hole}");
+        assert!(
+            is_given || before.is_empty() || before.ends_with(['{', '.', '(', ')', ':']),
+            "{line}: {before}|{hole}"
+        );
     }
 }

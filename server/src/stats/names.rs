@@ -141,7 +141,7 @@ pub enum Stage {
     Checks,
 }
 
-/// The language's name in the file, which is one of [`LANGUAGES`].
+/// The language's name in the file.
 pub fn language_name(language: Language) -> &'static str {
     match language {
         Language::Rust => "rust",
