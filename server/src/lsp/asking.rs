@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::stats::{Group, Source, Stage, Stats, Withheld};
 
-/// What an answer's time was spent on, before it was post-processed into one.
+/// What the worker's thread spent an answer's time on, and how long the request waited for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spent {
     /// Waiting for the engine.
