@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -28,6 +29,9 @@ use crate::lsp::status::{Status, StatusNotification};
 use crate::lsp::worker::{Loading, ModelState, Worker};
 use crate::settings::LogSettings;
 use crate::stats::Stats;
+
+/// How long the answer to `shutdown` may wait for the counts to be written.
+const MAX_WRITING: Duration = Duration::from_millis(300);
 
 /// What every handler works with.
 pub(crate) struct Backend {
@@ -126,6 +130,9 @@ impl LanguageServer for Backend {
     async fn shutdown(&self) -> Result<()> {
         self.shutdown_seen.store(true, Ordering::SeqCst);
         self.session().settle_offers();
+        // Some editors end the process right after the answer to this, and none is kept waiting by a slow disk.
+        let stats = self.stats.clone();
+        let _ = tokio::time::timeout(MAX_WRITING, tokio::task::spawn_blocking(move || stats.write())).await;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::ledger::{Ledger, Tally};
 use super::store::Store;
 
 /// How seldom the file is written.
-const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(30);
 /// How long another process may hold the file until it is tried again after an interval.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the end of the process may take for the last counts.
@@ -34,8 +34,11 @@ pub struct Stats(Option<Arc<Counting>>);
 #[derive(Debug)]
 struct Counting {
     is_on: AtomicBool,
+    store: Store,
     /// What is not on the disk yet.
     new: Mutex<Ledger>,
+    /// Whether it has been said that it cannot get there.
+    has_told: AtomicBool,
 }
 
 /// Writes what was counted. When it is dropped, what has been counted last is written, if that takes no longer than a
@@ -50,23 +53,27 @@ pub struct Writer {
 }
 
 impl Stats {
-    /// Counts for a store, which gets what is new once a minute.
+    /// Counts for a store, which gets what is new twice a minute.
     pub fn start(store: Store) -> std::io::Result<(Self, Writer)> {
         Self::start_with(store, INTERVAL)
     }
 
     fn start_with(store: Store, interval: Duration) -> std::io::Result<(Self, Writer)> {
-        let counting = Arc::new(Counting { is_on: AtomicBool::new(true), new: Mutex::default() });
+        let counting = Arc::new(Counting {
+            is_on: AtomicBool::new(true),
+            store,
+            new: Mutex::default(),
+            has_told: AtomicBool::new(false),
+        });
         let for_thread = Arc::clone(&counting);
         let (until_end, ends) = mpsc::sync_channel(0);
         let (ending, ended) = mpsc::sync_channel(0);
         std::thread::Builder::new().name("lacuna-stats".to_owned()).spawn(move || {
             let _ending: SyncSender<()> = ending;
-            let mut has_told = false;
             while let Err(RecvTimeoutError::Timeout) = ends.recv_timeout(interval) {
-                for_thread.write(&store, PATIENCE, &mut has_told);
+                for_thread.write(PATIENCE);
             }
-            for_thread.write(&store, GRACE_AT_END, &mut has_told);
+            for_thread.write(GRACE_AT_END);
         })?;
         Ok((Self(Some(counting)), Writer { until_end: Some(until_end), ended }))
     }
@@ -75,6 +82,13 @@ impl Stats {
     pub fn switch(&self, is_on: bool) {
         if let Some(counting) = &self.0 {
             counting.is_on.store(is_on, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes what was counted, which may take as long as a disk does. What cannot be written is kept.
+    pub fn write(&self) {
+        if let Some(counting) = &self.0 {
+            counting.write(GRACE_AT_END);
         }
     }
 
@@ -94,16 +108,16 @@ impl Counting {
     }
 
     /// Brings what is new to the disk, or keeps it for the next time.
-    fn write(&self, store: &Store, patience: Duration, has_told: &mut bool) {
+    fn write(&self, patience: Duration) {
         let new = std::mem::take(&mut *self.unwritten());
         if new.is_empty() {
             return;
         }
-        match store.add(&new, patience) {
-            Ok(()) => *has_told = false,
+        match self.store.add(&new, patience) {
+            Ok(()) => self.has_told.store(false, Ordering::Relaxed),
             Err(error) => {
                 self.unwritten().add(&new);
-                if !std::mem::replace(has_told, true) {
+                if !self.has_told.swap(true, Ordering::Relaxed) {
                     tracing::warn!("the counts for `lacuna stats` cannot be written, and are kept in memory: {error}");
                 }
             }

@@ -64,7 +64,7 @@ impl Report {
                 None => writeln!(
                     out,
                     "Nothing has been counted yet. The server of an editor counts the completions\n\
-                     that it shows, and what becomes of them. It writes the counts once a minute,\n\
+                     that it shows, and what becomes of them. It writes the counts twice a minute,\n\
                      and when it ends."
                 )?,
             }
