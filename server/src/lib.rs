@@ -13,6 +13,7 @@ mod holes;
 pub mod logging;
 pub mod lsp;
 pub mod markdown;
+mod next;
 pub mod postprocess;
 pub mod renoise;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! `lacuna eval`: how good a model's fills are, on tasks whose solutions are known.
 
+mod next_place;
 mod results;
 mod score;
 mod stages;
@@ -34,6 +35,9 @@ pub(crate) struct EvalArguments {
     /// JSON lines, one object a task: `task_id`, `prompt`, `suffix`, `canonical_solution`, `language`, `kind`, and
     /// `context`, other files as objects with `name` and `text`
     tasks: PathBuf,
+    /// Offer next places instead, beside edits replayed from pairs of texts: `id`, `package`, `language`, `before`, `after`
+    #[arg(long)]
+    next_place: bool,
     /// Write what came of each task to this file, as JSON lines
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -123,6 +127,9 @@ struct Group {
 
 pub(crate) fn run(arguments: &EvalArguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     ensure!((0.0..=1.0).contains(&arguments.min_confidence), "--min-confidence is a share from 0 to 1");
+    if arguments.next_place {
+        return arguments.next_places(out);
+    }
     let tasks = limited(task::read(&arguments.tasks)?, arguments.limit);
     let completions = match &arguments.out {
         Some(path) => Some(BufWriter::new(File::create(path).with_context(|| path.display().to_string())?)),
@@ -172,6 +179,20 @@ impl EvalArguments {
             Some(Baseline::Ar) => Box::new(Autoregressor::open(&options()?)?),
             None => Box::new(open_engine(&options()?)?),
         })
+    }
+
+    /// Offers next places beside edits replayed from pairs of texts, and prints how many of them were right.
+    fn next_places(&self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        let mut pairs: Vec<next_place::Pair> = task::read(&self.tasks)?;
+        pairs.truncate(self.limit.unwrap_or(usize::MAX));
+        let bar = ProgressBar::new(pairs.len() as u64).with_style(ProgressStyle::with_template(PROGRESS)?);
+        // What the text says by itself is the baseline.
+        let engine = self.baseline.is_none().then(|| self.open()).transpose()?;
+        let outcomes = next_place::run(&pairs, engine.as_deref(), self.out.as_deref(), &bar)?;
+        bar.finish_and_clear();
+        next_place::print(&outcomes, self.min_confidence, self.json, out)?;
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
     }
 
     /// What was asked, and what came of the tasks, in their order. What is wrong with one ends them all.

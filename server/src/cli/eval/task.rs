@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use flate2::read::MultiGzDecoder;
 use lacuna_engine::{Excerpt, Extent, Hole, Language};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::excerpts::{self, OtherFile, Places};
 use crate::syntax::{find_hole, parse};
@@ -104,7 +105,7 @@ impl Task {
 }
 
 /// The tasks in a file of JSON lines, compressed by gzip if its name says so.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Task>> {
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
     let shown = path.display().to_string();
     let file = File::open(path).with_context(|| shown.clone())?;
     ensure!(!file.metadata().with_context(|| shown.clone())?.is_dir(), "{shown}: a folder, not a file");
