@@ -25,6 +25,7 @@ mod framing;
 mod guard;
 mod interpolate;
 mod local_engine;
+mod next_place;
 mod offer;
 mod others;
 mod pending;

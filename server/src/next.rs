@@ -15,7 +15,7 @@ pub(crate) mod tokens;
 
 use std::collections::HashMap;
 
-use lacuna_engine::{Cancel, Error};
+use lacuna_engine::{Cancel, Error, Infiller};
 use tree_sitter::Tree;
 
 pub(crate) use ask::{Document, ask};
@@ -25,21 +25,40 @@ use candidates::Edit;
 use changes::changes;
 use tokens::Tokens;
 
+/// Below this, the model is not asked about a place.
+pub(crate) const ASKED_MIN_CONFIDENCE: f32 = 0.3;
 /// A longer text is left alone.
 const TEXT_MAX_BYTES: usize = 1 << 20;
-/// Places that are offered at once at most.
-const OFFERS_MAX: usize = 16;
+/// Places that the model is asked about at once, and that are offered, at most.
+const PLACES_MAX: usize = 16;
 
-/// The places that may want what an edit has changed; they may overlap. The tree is that of the text after the edit.
-///
-/// What was changed `earlier`, from that text to the one before the edit, says how often the same was done already.
-pub(crate) fn find(
-    earlier: &str,
-    before: &str,
-    after: &str,
+/// What a text was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Past<'a> {
+    /// Before some earlier edits: how often the same was changed in them counts.
+    pub(crate) earlier: &'a str,
+    /// Just before the last edit.
+    pub(crate) before: &'a str,
+}
+
+/// The places to offer in a document that was just edited, ascending and disjoint; none unless they are sure enough. The
+/// tree is the document's.
+pub(crate) fn offer(
+    engine: &dyn Infiller,
+    document: &Document<'_>,
+    past: &Past<'_>,
     tree: &Tree,
     cancel: &Cancel,
 ) -> Result<Vec<Candidate>, Error> {
+    let mut candidates = disjoint(find(past, document.text, tree, cancel)?, ASKED_MIN_CONFIDENCE);
+    ask(engine, document, &mut candidates, cancel)?;
+    candidates.retain(Candidate::is_sure);
+    Ok(candidates)
+}
+
+/// The places that may want what the last edit has changed; they may overlap. The tree is that of the text after it.
+pub(crate) fn find(past: &Past<'_>, after: &str, tree: &Tree, cancel: &Cancel) -> Result<Vec<Candidate>, Error> {
+    let Past { earlier, before } = past;
     if before.len().max(after.len()).max(earlier.len()) > TEXT_MAX_BYTES {
         return Ok(Vec::new());
     }
@@ -53,19 +72,22 @@ pub(crate) fn find(
     candidates::candidates(&edit, cancel)
 }
 
-/// The places to offer: those that are sure enough, ascending and disjoint; where two overlap, the surer one.
-pub(crate) fn offers(mut candidates: Vec<Candidate>, min_confidence: f32) -> Vec<Candidate> {
+/// The places that are sure enough, ascending and disjoint; where two overlap, the surer one.
+pub(crate) fn disjoint(mut candidates: Vec<Candidate>, min_confidence: f32) -> Vec<Candidate> {
     candidates.retain(|candidate| candidate.confidence >= min_confidence);
     candidates.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.byte_range.start.cmp(&b.byte_range.start)));
-    let mut offers: Vec<Candidate> = Vec::new();
+    let mut apart: Vec<Candidate> = Vec::new();
     for candidate in candidates {
         let is_apart = |other: &Candidate| {
             candidate.byte_range.end < other.byte_range.start || other.byte_range.end < candidate.byte_range.start
         };
-        if offers.len() < OFFERS_MAX && offers.iter().all(is_apart) {
-            offers.push(candidate);
+        if apart.len() < PLACES_MAX && apart.iter().all(is_apart) {
+            apart.push(candidate);
         }
     }
-    offers.sort_by_key(|offer| offer.byte_range.start);
-    offers
+    apart.sort_by_key(|place| place.byte_range.start);
+    apart
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,8 @@ pub struct Settings {
     pub languages: BTreeMap<String, bool>,
     /// Completions shown while typing.
     pub inline_completion: InlineCompletionSettings,
+    /// Whether, after an edit, the places in the document are looked for that now want the same change.
+    pub next_place: bool,
     /// How Markdown is formatted.
     pub markdown: MarkdownSettings,
     /// Files that are never read, as globs, besides the ones that often hold secrets. A glob is held against a file's
@@ -176,6 +178,7 @@ impl Default for Settings {
             enable: true,
             languages: BTreeMap::new(),
             inline_completion: InlineCompletionSettings::default(),
+            next_place: true,
             markdown: MarkdownSettings::default(),
             exclude: Vec::new(),
             respect_gitignore: true,

@@ -21,6 +21,7 @@ export function registerCommands(parts: Parts): vscode.Disposable[] {
   const commands: Record<string, () => unknown> = {
     "lacuna.formatThisMarkdown": () => onDocument(server, "lacuna.formatMarkdown"),
     "lacuna.fillAllHoles": () => onDocument(server, "lacuna.fillAll"),
+    "lacuna.goToNextPlace": () => onDocument(server, "lacuna.nextPlace"),
     "lacuna.restart": () => server.restart(),
     "lacuna.showLog": () => {
       log.show();

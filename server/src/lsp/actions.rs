@@ -30,6 +30,8 @@ pub(crate) enum Action {
     CompleteBlock { caret_byte: usize },
     /// Format a Markdown document.
     FormatMarkdown,
+    /// Make these replacements, which are known already.
+    Replace { replacements: Vec<Replacement> },
 }
 
 /// What came of it.
@@ -57,6 +59,7 @@ pub(crate) fn perform(
     let language = snapshot.document.language;
     let gone = || Outcome::Nothing("what was to be filled is no longer there".to_owned());
     match *action {
+        Action::Replace { ref replacements } => Ok(Outcome::Edits(replacements.clone())),
         Action::FillHole { start_byte } => {
             let mut placeholders = placeholders_in(snapshot, &text).into_iter();
             let Some(hole) = placeholders.find(|placeholder| placeholder.byte_range.start == start_byte) else {

@@ -21,6 +21,7 @@ use crate::lsp::capabilities::ClientFacts;
 use crate::lsp::configuration;
 use crate::lsp::guard::{guarded, guarded_now};
 use crate::lsp::handlers::{code_action, code_action_resolve, execute_command, formatting, inline_completion};
+use crate::lsp::next_place;
 use crate::lsp::offer::Feedback;
 use crate::lsp::prefetch::prefetch;
 use crate::lsp::progress::Progress;
@@ -59,6 +60,11 @@ impl Backend {
     /// The session, for as long as nothing is waited for.
     pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
         lock(&self.session)
+    }
+
+    /// The session, for work that outlives a message.
+    pub(crate) fn shared_session(&self) -> Arc<Mutex<Session>> {
+        Arc::clone(&self.session)
     }
 
     pub(crate) fn model_state(&self) -> ModelState {
@@ -162,6 +168,7 @@ impl LanguageServer for Backend {
             if let Some(caret_byte) = accepted {
                 prefetch(self, &params.text_document.uri, caret_byte);
             }
+            next_place::search(self, &params.text_document.uri);
         });
     }
 

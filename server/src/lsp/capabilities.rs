@@ -18,6 +18,9 @@ pub(crate) const FORMAT_KIND: CodeActionKind = CodeActionKind::new("source.forma
 pub(crate) const FORMAT_MARKDOWN: &str = "lacuna.formatMarkdown";
 /// Fills all holes of the document with the URI that is the argument.
 pub(crate) const FILL_ALL: &str = "lacuna.fillAll";
+/// Goes to the next place, in the document with the URI that is the argument, that wants the last change; a position may
+/// follow, behind which it is looked for.
+pub(crate) const NEXT_PLACE: &str = "lacuna.nextPlace";
 /// Says how things stand, and why there was no completion in the document with the URI that may be the argument.
 pub(crate) const STATUS: &str = "lacuna.status";
 
@@ -49,6 +52,8 @@ pub(crate) struct ClientFacts {
     pub(crate) joins_with_line_feeds: bool,
     /// It tells what it shows, and what becomes of it, by `lacuna/feedback`.
     pub(crate) gives_feedback: bool,
+    /// It shows a document, and a place in it, when the server asks.
+    pub(crate) shows_documents: bool,
     /// It shows progress that the server begins.
     pub(crate) shows_progress: bool,
 }
@@ -101,6 +106,9 @@ impl ClientFacts {
                 .experimental
                 .as_ref()
                 .is_some_and(|experimental| experimental["lacuna"]["feedback"] == true),
+            shows_documents: (capabilities.window.as_ref())
+                .and_then(|window| window.show_document.as_ref())
+                .is_some_and(|show_document| show_document.support),
             shows_progress: capabilities.window.as_ref().and_then(|window| window.work_done_progress).unwrap_or(false),
         }
     }
@@ -128,7 +136,7 @@ impl ClientFacts {
             })),
             code_action_provider: Some(code_action_provider),
             execute_command_provider: Some(ExecuteCommandOptions {
-                commands: [FORMAT_MARKDOWN, FILL_ALL, STATUS].map(str::to_owned).to_vec(),
+                commands: [FORMAT_MARKDOWN, FILL_ALL, NEXT_PLACE, STATUS].map(str::to_owned).to_vec(),
                 ..ExecuteCommandOptions::default()
             }),
             inline_completion_provider: (!self.registers_inline_completion)

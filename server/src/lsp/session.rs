@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lacuna_engine::Excerpt;
 use tower_lsp::ls_types::{
@@ -19,6 +20,7 @@ use crate::lsp::document::Document;
 use crate::lsp::exclusion::{Exclusion, file_name};
 use crate::lsp::fill::PARSE_BUDGET;
 use crate::lsp::interpolate::{Anchor, Suggestion};
+use crate::lsp::next_place::NextPlaces;
 use crate::lsp::offer::Offer;
 use crate::lsp::others::{Candidate, Closed, Others};
 use crate::lsp::pending::{Pending, Ticket};
@@ -78,6 +80,8 @@ pub(crate) struct OpenDocument {
     pub(crate) offer: Option<Offer>,
     /// What is computed before it is asked for; its other side is `pending`.
     pub(crate) prefetch: Option<Prefetch>,
+    /// Where the last edit is wanted, too.
+    pub(crate) next: NextPlaces,
     /// Where the editor asked last of its own accord, and for which version.
     pub(crate) asked: Option<(i32, usize)>,
     /// Why the last request got nothing, in one sentence.
@@ -158,6 +162,7 @@ impl Session {
                 suggestion: None,
                 offer: None,
                 prefetch: None,
+                next: NextPlaces::default(),
                 asked: None,
                 silence: None,
                 language_id: opened.language_id,
@@ -189,8 +194,10 @@ impl Session {
         open.touched = self.touches;
         open.is_edited = true;
         for change in &params.content_changes {
+            let before = open.document.text.clone();
             let edit = open.document.apply(change, encoding);
             open.offer.iter_mut().for_each(|offer| offer.follow(&edit, &open.document.text));
+            open.next.follow(&before, &edit, Instant::now());
             // What an edit makes worthless is given up here already, so that nothing is computed in vain.
             open.pending.take_if(|pending| !pending.follow(&edit));
             open.suggestion.take_if(|suggestion| !suggestion.anchor.follow(&edit));
@@ -211,6 +218,7 @@ impl Session {
         if !edit.is_empty() {
             open.touched = touches;
             tracing::warn!("a document was not what its client had, and now is again");
+            open.next = NextPlaces::default();
             open.pending = None;
             open.suggestion = None;
         }

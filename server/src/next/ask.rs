@@ -16,27 +16,23 @@ pub(crate) struct Document<'a> {
     pub(crate) name: Option<&'a str>,
 }
 
-/// How likely it is, in 0..=1, that a place is changed rather than as it is; one entry a place, `None` where the model
-/// was not asked.
+/// Asks the model about some places, ascending and disjoint, and adjusts their confidence to what it says.
 ///
 /// All places are holes of one request, so that the model sees them beside each other and the edit as it was made; each
-/// has the choice between what is there and what would be. They must be ascending and disjoint. A model that cannot
-/// choose is asked nothing.
+/// has the choice between what is there and what would be. A model that cannot choose is asked nothing.
 pub(crate) fn ask(
     engine: &dyn Infiller,
     document: &Document<'_>,
-    places: &[&Candidate],
+    places: &mut [Candidate],
     cancel: &Cancel,
-) -> Result<Vec<Option<f32>>, Error> {
+) -> Result<(), Error> {
     let old = |place: &Candidate| &document.text[place.byte_range.clone()];
-    let is_short = |place: &Candidate| old(place).len().max(place.new_text.len()) <= CHOICE_MAX_BYTES;
-    let asked: Vec<usize> = (0..places.len()).filter(|&index| is_short(places[index])).collect();
-    let mut answers = vec![None; places.len()];
+    let is_short = |place: &&mut Candidate| old(place).len().max(place.new_text.len()) <= CHOICE_MAX_BYTES;
+    let asked: Vec<&mut Candidate> = places.iter_mut().filter(is_short).collect();
     if asked.is_empty() {
-        return Ok(answers);
+        return Ok(());
     }
-    let hole = |&index: &usize| {
-        let place = places[index];
+    let hole = |place: &&mut Candidate| {
         let choices = vec![old(place).to_owned(), place.new_text.clone()];
         Hole { choices, ..Hole::new(place.byte_range.clone(), Extent::Line) }
     };
@@ -47,16 +43,15 @@ pub(crate) fn ask(
         Ok(infill) => infill,
         Err(Error::Request(reason)) => {
             tracing::debug!("the model was not asked about next places: {reason}");
-            return Ok(answers);
+            return Ok(());
         }
         Err(error) => return Err(error),
     };
-    let Some(best) = infill.candidates.first() else { return Ok(answers) };
-    for (index, choice) in asked.into_iter().zip(&best.choices) {
-        answers[index] = choice.map(|choice| match choice.index {
-            0 => 1.0 - choice.probability,
-            _ => choice.probability,
-        });
+    let Some(best) = infill.candidates.first() else { return Ok(()) };
+    for (place, choice) in asked.into_iter().zip(&best.choices) {
+        if let Some(choice) = choice {
+            place.hear(if choice.index == 0 { 1.0 - choice.probability } else { choice.probability });
+        }
     }
-    Ok(answers)
+    Ok(())
 }

@@ -49,6 +49,23 @@ pub(crate) struct Candidate {
     pub(crate) evidence: Evidence,
     /// How likely it is, in 0..=1, that the place wants the change.
     pub(crate) confidence: f32,
+    /// How sure it must be to be offered.
+    min_confidence: f32,
+    /// How likely the model finds it, if it was asked.
+    pub(crate) model: Option<f32>,
+}
+
+impl Candidate {
+    /// Whether it is sure enough to be offered.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.confidence >= self.min_confidence
+    }
+
+    /// Takes into account how likely the model finds it, in 0..=1, that the place is changed.
+    pub(super) fn hear(&mut self, probability: f32) {
+        self.model = Some(probability);
+        self.confidence = confidence(&self.evidence, self.model);
+    }
 }
 
 /// An edit, cut into tokens.
@@ -304,22 +321,13 @@ impl<'a> Search<'a> {
                 / (line.len() + old_in_line).saturating_sub(new_in_line).max(line.len()).max(1) as f64,
             changes: changes.len(),
             again: changes.iter().filter(is_same).count() + earlier,
-            old_tokens: self.old.len(),
-            new_tokens: self.new.len(),
             old_chars: self.old.iter().map(|token| token.len()).sum(),
-            named: self.old.iter().any(|token| is_name(token)),
             known: stands_in_before.len(),
             stands,
             left_over,
             declares: matches!(role, Role::Item | Role::Field),
             binds: role == Role::Binding,
-            keyword: role == Role::Keyword,
-            imports: self.spot.import,
-            old_known: self
-                .old
-                .first()
-                .map_or(0, |first| occurrences(before, self.in_before.get(first), &self.old).len()),
-            prose: self.spot.prose != Prose::No,
+            renames: self.kind == Kind::Rename,
             ..Facts::default()
         }
     }
@@ -357,13 +365,9 @@ impl<'a> Search<'a> {
         let (place_byte, change_byte) = (after.end_before(place.tokens.start), after.end_before(new.start));
         let between = place_byte.min(change_byte)..place_byte.max(change_byte);
         let line = line_around(after, &place.tokens);
-        let left_names =
-            after.texts(place.tokens.start - place.left..place.tokens.start).filter(|token| is_name(token));
-        let right_names = after.texts(place.tokens.end..place.tokens.end + place.right).filter(|token| is_name(token));
         let name = |spot: &Spot<'_>| after.source().get(spot.function_name.clone()).unwrap_or_default();
         let facts = Facts {
             company: self.company(&line),
-            names_around: left_names.count() + right_names.count(),
             twin_function: spot.function != self.spot.function
                 && !name(spot).is_empty()
                 && name(spot) == name(&self.spot),
@@ -373,15 +377,21 @@ impl<'a> Search<'a> {
                 && reaches(after, place.tokens.end, place.right, true),
             distance: after.source()[between].matches('\n').count(),
             same_function: spot.function == self.spot.function,
-            same_node: spot.kind == self.spot.kind && spot.parent == self.spot.parent,
             same_role: spot.role() == self.spot.role(),
-            same_access: is_access(after, place.tokens.start) == is_access(after, new.start),
             call: place.call || (self.call.is_some() && self.call == call_around(after, place.tokens.start)),
             alike: alike(after, &line_around(after, new), &line),
             ..shared
         };
         let evidence = facts.evidence();
-        Candidate { byte_range, new_text, kind: self.kind, evidence, confidence: confidence(&evidence) }
+        Candidate {
+            byte_range,
+            new_text,
+            kind: self.kind,
+            evidence,
+            confidence: confidence(&evidence, None),
+            min_confidence: facts.min_confidence(),
+            model: None,
+        }
     }
 
     /// What is replaced at a place, and by what, with the blanks that go with it.
@@ -430,10 +440,6 @@ fn reaches(tokens: &Tokens<'_>, at: usize, agreeing: usize, to_end: bool) -> boo
     } else {
         (at - agreeing..=at).any(|index| begins_line(tokens, index))
     }
-}
-
-fn is_access(tokens: &Tokens<'_>, at: usize) -> bool {
-    at > 0 && matches!(tokens.get(at - 1), "." | ":")
 }
 
 /// The tokens of the line or lines on which these are, without its end.

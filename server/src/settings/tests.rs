@@ -45,7 +45,7 @@ fn every_setting_is_read() {
             "automatic": false, "debounceMs": 0, "comments": false, "strings": false, "midLine": "always",
             "candidates": 5, "minConfidence": 0.5, "otherFiles": false, "prefetch": false, "maxLines": 1,
         },
-        "markdown": {"formatOnSaveWithModel": true},
+        "nextPlace": false, "markdown": {"formatOnSaveWithModel": true},
         "exclude": ["private/**"], "respectGitignore": false, "previewFillAll": false, "drafts": true, "stats": false,
         "log": {"level": "trace", "file": "/var/log/lacuna.log", "text": true},
     });
@@ -183,7 +183,7 @@ fn the_schema_describes_every_setting_and_gives_its_default() {
     assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
     assert_eq!(schema["additionalProperties"], false);
     let defaults = serde_json::to_value(Settings::default()).expect("settings are JSON");
-    assert_eq!(check(&schema, &defaults, ""), 25);
+    assert_eq!(check(&schema, &defaults, ""), 26);
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

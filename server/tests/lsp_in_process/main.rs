@@ -10,6 +10,7 @@ mod answers;
 mod code_actions;
 mod formatting;
 mod liveness;
+mod next_place;
 mod other_files;
 mod quiet;
 mod settings;

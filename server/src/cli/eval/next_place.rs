@@ -14,14 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::next::evidence::FEATURES;
-use crate::next::{Candidate, Document, Kind, ask, find, offers};
+use crate::next::{ASKED_MIN_CONFIDENCE, Candidate, Document, Kind, Past, ask, disjoint, find};
 use crate::syntax::lines::line_range;
 use crate::syntax::parse;
 use replay::{Judge, Replay, replays};
 pub(super) use summary::print;
-
-/// The model is asked about places of at least this confidence.
-const ASKED_MIN_CONFIDENCE: f32 = 0.3;
 
 /// The same file in two releases.
 #[derive(Debug, Deserialize)]
@@ -55,7 +52,7 @@ struct Place {
     line: String,
     text: String,
     confidence: f32,
-    /// Whether it would be offered if this were sure enough: it overlaps with none that is surer.
+    /// Whether it is sure enough, and overlaps with none that is surer.
     offered: bool,
     /// What the model makes of it.
     model: Option<f32>,
@@ -99,22 +96,21 @@ fn outcome(pair: &Pair, replay: &Replay, engine: Option<&dyn Infiller>) -> anyho
         other => anyhow::bail!("no grammar for {other}"),
     };
     let tree = parse(&replay.edited, language).context("the text has no tree")?;
-    let found = find(&pair.before, &replay.before, &replay.edited, &tree, &Cancel::new())?;
-    let offered = offers(found.clone(), 0.0);
-    let asked: Vec<_> = offered.iter().filter(|offer| offer.confidence >= ASKED_MIN_CONFIDENCE).collect();
-    let answers = match engine {
-        Some(engine) => ask(engine, &Document { text: &replay.edited, language, name: None }, &asked, &Cancel::new())?,
-        None => vec![None; asked.len()],
-    };
+    let past = Past { earlier: &pair.before, before: &replay.before };
+    let found = find(&past, &replay.edited, &tree, &Cancel::new())?;
+    let mut offered = disjoint(found.clone(), ASKED_MIN_CONFIDENCE);
+    if let Some(engine) = engine {
+        let document = Document { text: &replay.edited, language, name: None };
+        ask(engine, &document, &mut offered, &Cancel::new())?;
+    }
     let same = |a: &Candidate, b: &Candidate| a.byte_range == b.byte_range && a.new_text == b.new_text;
     let judge = replay.judge();
     let places = found
         .into_iter()
         .map(|candidate| {
-            let at = asked.iter().position(|offer| same(offer, &candidate));
-            let model = at.and_then(|at| answers[at]);
-            let offered = offered.iter().any(|offer| same(offer, &candidate));
-            place(candidate, model, offered, replay, &judge)
+            let offer = offered.iter().find(|offer| same(offer, &candidate));
+            let is_sure = offer.is_some_and(Candidate::is_sure);
+            place(offer.cloned().unwrap_or(candidate), is_sure, replay, &judge)
         })
         .collect();
     Ok(Outcome {
@@ -128,7 +124,7 @@ fn outcome(pair: &Pair, replay: &Replay, engine: Option<&dyn Infiller>) -> anyho
     })
 }
 
-fn place(candidate: Candidate, model: Option<f32>, offered: bool, replay: &Replay, judge: &Judge<'_>) -> Place {
+fn place(candidate: Candidate, offered: bool, replay: &Replay, judge: &Judge<'_>) -> Place {
     let verdict = judge.verdict(&candidate.byte_range, &candidate.new_text);
     let line = line_range(&replay.edited, candidate.byte_range.start);
     let evidence = FEATURES.iter().zip(candidate.evidence);
@@ -138,7 +134,7 @@ fn place(candidate: Candidate, model: Option<f32>, offered: bool, replay: &Repla
         text: candidate.new_text,
         confidence: candidate.confidence,
         offered,
-        model,
+        model: candidate.model,
         right: verdict.is_some(),
         repeat: verdict.flatten(),
         evidence: evidence.map(|((name, _), value)| ((*name).to_owned(), value.into())).collect(),

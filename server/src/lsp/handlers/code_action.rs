@@ -12,7 +12,7 @@ use crate::lsp::actions::{Action, Outcome, perform, placeholders_of};
 use crate::lsp::backend::Backend;
 use crate::lsp::capabilities::{FORMAT_KIND, REWRITE_KIND};
 use crate::lsp::draft::Drafts;
-use crate::lsp::edits::{range_of, workspace_edit};
+use crate::lsp::edits::{Replacement, range_of, workspace_edit};
 use crate::lsp::fill::{PARSE_BUDGET, outcome};
 use crate::lsp::pending::CancelOnDrop;
 use crate::lsp::session::Snapshot;
@@ -42,12 +42,17 @@ pub(crate) async fn handle(backend: &Backend, params: CodeActionParams) -> Resul
     if !is_wanted(&REWRITE_KIND, only) && !is_wanted(&FORMAT_KIND, only) {
         return Ok(None);
     }
-    let (snapshot, facts) = {
+    let (snapshot, facts, next) = {
         let session = backend.session();
         if session.switched_off(uri).is_some() {
             return Ok(None);
         }
-        (session.snapshot(uri), session.client)
+        let next = session.document(uri).map_or_else(Vec::new, |open| {
+            let version = open.document.version;
+            let first = open.next.after(version, open.next.burst_end());
+            first.map(|first| (first.clone(), open.next.found(version).to_vec())).into_iter().collect()
+        });
+        (session.snapshot(uri), session.client, next)
     };
     let Some(snapshot) = snapshot.filter(|snapshot| snapshot.document.doubt().is_none()) else {
         return Ok(None);
@@ -55,7 +60,8 @@ pub(crate) async fn handle(backend: &Backend, params: CodeActionParams) -> Resul
     let selection = snapshot.byte_of(params.range.start)..snapshot.byte_of(params.range.end);
     // Parsing takes its time, and this thread has messages to see to.
     let (snapshot, mut offers) = tokio::task::spawn_blocking(move || {
-        let offers = offers(&snapshot, &selection);
+        let mut offers = offers(&snapshot, &selection);
+        offers.extend(next.into_iter().flat_map(|(first, all)| offers_of_places(&snapshot, first, all)));
         (snapshot, offers)
     })
     .await
@@ -134,6 +140,17 @@ fn offers(snapshot: &Snapshot, selection: &std::ops::Range<usize>) -> Vec<Offer>
     if snapshot.document.language == Language::Markdown {
         let title = "Format this Markdown".to_owned();
         offers.push(Offer { title, kind: FORMAT_KIND, action: Action::FormatMarkdown });
+    }
+    offers
+}
+
+/// The offers to make the last change elsewhere, too.
+fn offers_of_places(snapshot: &Snapshot, first: Replacement, all: Vec<Replacement>) -> Vec<Offer> {
+    let line = range_of(snapshot, &first.0).start.line + 1;
+    let offer = |title, replacements| Offer { title, kind: REWRITE_KIND, action: Action::Replace { replacements } };
+    let mut offers = vec![offer(format!("Apply the same change in line {line}"), vec![first])];
+    if all.len() > 1 {
+        offers.push(offer(format!("Apply the same change at all {} places", all.len()), all));
     }
     offers
 }

@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 use tower_lsp::jsonrpc::{Error, Result};
-use tower_lsp::ls_types::{ExecuteCommandParams, MessageType, Uri};
+use tower_lsp::ls_types::{ExecuteCommandParams, MessageType, Position, ShowDocumentParams, Uri};
 
 use crate::lsp::actions::Action;
 use crate::lsp::backend::Backend;
-use crate::lsp::capabilities::{FILL_ALL, FORMAT_MARKDOWN, STATUS};
+use crate::lsp::capabilities::{FILL_ALL, FORMAT_MARKDOWN, NEXT_PLACE, STATUS};
 use crate::lsp::fill::failed;
 use crate::lsp::handlers::code_action::Data;
 use crate::lsp::handlers::code_action_resolve::{compute, is_previewed};
+use crate::lsp::next_place::Place;
 use crate::lsp::status::Status;
 
 pub(crate) async fn handle(backend: &Backend, params: ExecuteCommandParams) -> Result<Option<Value>> {
@@ -27,12 +28,54 @@ pub(crate) async fn handle(backend: &Backend, params: ExecuteCommandParams) -> R
             backend.client.show_message(MessageType::INFO, message).await;
             Ok(Some(status))
         }
+        NEXT_PLACE => {
+            let position = match params.arguments.get(1) {
+                None | Some(Value::Null) => None,
+                Some(position) => match serde_json::from_value::<Position>(position.clone()) {
+                    Ok(position) => Some(position),
+                    Err(_) => return Err(Error::invalid_params("the second argument is not a position")),
+                },
+            };
+            go_to_next_place(backend, &uri.ok_or_else(needs_document)?, position).await
+        }
         FILL_ALL => apply(backend, uri.ok_or_else(needs_document)?, Action::FillAll, "Fill all holes").await,
         FORMAT_MARKDOWN => {
             apply(backend, uri.ok_or_else(needs_document)?, Action::FormatMarkdown, "Format Markdown").await
         }
         _ => Err(Error::invalid_params("there is no such command")),
     }
+}
+
+/// Has the client show the next place, and gives it; null where there is none.
+async fn go_to_next_place(backend: &Backend, uri: &Uri, position: Option<Position>) -> Result<Option<Value>> {
+    let (place, shows_documents) = {
+        let session = backend.session();
+        if let Some(reason) = session.switched_off(uri) {
+            return Err(failed(reason));
+        }
+        let place = session.snapshot(uri).and_then(|snapshot| {
+            let next = &session.document(uri)?.next;
+            let from = position.map_or(next.burst_end(), |position| snapshot.byte_of(position));
+            next.after(snapshot.document.version, from).map(|place| Place::of(&snapshot, place))
+        });
+        (place, session.client.shows_documents)
+    };
+    let Some(place) = place else {
+        backend.client.show_message(MessageType::INFO, "Lacuna: no other place here wants the last change.").await;
+        return Ok(None);
+    };
+    if shows_documents {
+        let params = ShowDocumentParams {
+            uri: uri.clone(),
+            external: None,
+            take_focus: Some(true),
+            selection: Some(place.range()),
+        };
+        if let Err(error) = backend.client.show_document(params).await {
+            tracing::warn!("the editor did not show the next place: {error}");
+        }
+    }
+    Ok(Some(json!(place)))
 }
 
 /// How things stand, and why the last completion in a document did not come.

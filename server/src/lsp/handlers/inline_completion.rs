@@ -14,6 +14,7 @@ use crate::lsp::backend::Backend;
 use crate::lsp::cache::{Answer, Key};
 use crate::lsp::caret::CaretRequest;
 use crate::lsp::draft::Drafts;
+use crate::lsp::edits::range_of;
 use crate::lsp::fill::{Filled, Received, outcome};
 use crate::lsp::interpolate::{Anchor, Suggestion};
 use crate::lsp::offer::Offer;
@@ -141,6 +142,11 @@ fn begin(backend: &Backend, params: &Params, group: Option<Group>) -> First {
     let key = selected.is_none().then(key);
     let key = key.flatten();
     if selected.is_none()
+        && let Some(item) = next_place_item(&session, uri, caret_byte)
+    {
+        return First::Known(InlineCompletionList { items: vec![item] });
+    }
+    if selected.is_none()
         && !is_invoked
         && let Some(Prefetch { ticket, answer }) = prefetched(&mut session, uri, caret_byte)
     {
@@ -188,6 +194,22 @@ fn begin(backend: &Backend, params: &Params, group: Option<Group>) -> First {
     let request = CaretRequest { snapshot, caret_byte, selected: selected.clone(), is_invoked, settings, drafts };
     let engine = AtEngine::Debounced(Box::new(request), Duration::from_millis(pause));
     First::Asked(Box::new(Asked { ticket, version, key, selected, is_invoked, engine }))
+}
+
+/// The last change, where the caret stands at a place that wants it, too.
+fn next_place_item(session: &Session, uri: &Uri, caret_byte: usize) -> Option<InlineCompletionItem> {
+    let snapshot = session.snapshot(uri).filter(|_| session.switched_off(uri).is_none())?;
+    let next = &session.document(uri)?.next;
+    let (byte_range, new_text) = next.at(snapshot.document.version, caret_byte)?;
+    let old = snapshot.document.text.get_byte_slice(byte_range.clone())?.to_string();
+    Some(InlineCompletionItem {
+        insert_text: new_text.clone(),
+        // Some editors show an item only if what it replaces begins this.
+        filter_text: (!old.is_empty()).then(|| format!("{old}{new_text}")),
+        range: Some(range_of(&snapshot, byte_range)),
+        command: None,
+        insert_text_format: None,
+    })
 }
 
 /// The request that was begun for this very place before it was asked for.

@@ -1,0 +1,231 @@
+//! The next place: where a document wants the change that was just made elsewhere in it.
+//!
+//! Edits near each other are one burst. When typing has rested, the worker looks for the places that want what the burst
+//! has changed; what it finds is offered for as long as the document is what it was.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use lacuna_engine::{Cancel, Error, Infiller};
+use ropey::Rope;
+use serde::Serialize;
+use tower_lsp::ls_types::notification::Notification;
+use tower_lsp::ls_types::{self, Uri};
+
+use crate::lsp::backend::Backend;
+use crate::lsp::document::ByteEdit;
+use crate::lsp::edits::{Replacement, range_of};
+use crate::lsp::fill::PARSE_BUDGET;
+use crate::lsp::pending::CancelOnDrop;
+use crate::lsp::session::Snapshot;
+use crate::next::{self, Document, Past};
+
+/// Typing must rest for so many times as long as for a completion before places are looked for.
+const RESTS: u32 = 4;
+/// After a longer pause, an edit of another line is something else.
+const PAUSE_MAX: Duration = Duration::from_secs(8);
+/// Bursts that are remembered: what was changed in one of them counts as done before.
+const BURSTS_MAX: usize = 8;
+
+/// What is known of one document's next places.
+#[derive(Debug, Default)]
+pub(crate) struct NextPlaces {
+    /// The text before each of the last bursts, the present one last.
+    before: VecDeque<Rope>,
+    /// What the present burst has edited, in bytes of the present text.
+    burst: Range<usize>,
+    last_edit: Option<Instant>,
+    /// The search under way. An edit ends it.
+    search: Option<CancelOnDrop>,
+    /// The document's version and the places found in it, ascending and disjoint.
+    found: Option<(i32, Vec<Replacement>)>,
+}
+
+impl NextPlaces {
+    /// Follows an edit of the text `before`, and forgets what was found in it.
+    pub(crate) fn follow(&mut self, before: &Rope, edit: &ByteEdit<'_>, now: Instant) {
+        self.search = None;
+        self.found = None;
+        let goes_on = self.last_edit.is_some_and(|last| {
+            let touches = edit.removed.start <= self.burst.end && self.burst.start <= edit.removed.end;
+            touches || (now.saturating_duration_since(last) < PAUSE_MAX && self.is_near(before, &edit.removed))
+        });
+        self.last_edit = Some(now);
+        if !goes_on {
+            if self.before.len() == BURSTS_MAX {
+                self.before.pop_front();
+            }
+            self.before.push_back(before.clone());
+            self.burst = edit.removed.clone();
+        }
+        // All in bytes of the text after the edit.
+        let start = self.burst.start.min(edit.removed.start);
+        let end = self.burst.end.max(edit.removed.end) - edit.removed.len() + edit.inserted.len();
+        self.burst = start..end;
+    }
+
+    /// Whether bytes of a text are on the burst's lines or the ones beside them.
+    fn is_near(&self, text: &Rope, bytes: &Range<usize>) -> bool {
+        let line = |byte: usize| text.byte_to_line(byte.min(text.len_bytes()));
+        line(bytes.start) <= line(self.burst.end) + 1 && line(self.burst.start) <= line(bytes.end) + 1
+    }
+
+    /// The places that were found in this version of the document.
+    pub(crate) fn found(&self, version: i32) -> &[Replacement] {
+        match &self.found {
+            Some((found_in, places)) if *found_in == version => places,
+            _ => &[],
+        }
+    }
+
+    /// Of the places found in this version, the first one behind a byte, or else the first one of all.
+    pub(crate) fn after(&self, version: i32, byte: usize) -> Option<&Replacement> {
+        let places = self.found(version);
+        places.iter().find(|(range, _)| range.start >= byte).or(places.first())
+    }
+
+    /// Where the present burst ends.
+    pub(crate) fn burst_end(&self) -> usize {
+        self.burst.end
+    }
+
+    /// The place that a caret stands at.
+    pub(crate) fn at(&self, version: i32, caret_byte: usize) -> Option<&Replacement> {
+        self.found(version).iter().find(|(range, _)| range.start <= caret_byte && caret_byte <= range.end)
+    }
+}
+
+/// The notification `lacuna/nextPlace`: where the document wants the last change, too.
+pub(crate) enum NextPlaceNotification {}
+
+impl Notification for NextPlaceNotification {
+    type Params = Told;
+    const METHOD: &'static str = "lacuna/nextPlace";
+}
+
+/// The places of one version of a document; they hold until it changes.
+#[derive(Debug, Serialize, serde::Deserialize)]
+pub(crate) struct Told {
+    uri: Uri,
+    version: i32,
+    places: Vec<Place>,
+}
+
+#[derive(Debug, Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Place {
+    range: ls_types::Range,
+    new_text: String,
+}
+
+impl Place {
+    pub(crate) fn of(snapshot: &Snapshot, (range, new_text): &Replacement) -> Self {
+        Self { range: range_of(snapshot, range), new_text: new_text.clone() }
+    }
+
+    pub(crate) fn range(&self) -> ls_types::Range {
+        self.range
+    }
+}
+
+/// Begins to look for the places that want what was just edited, as soon as typing has rested.
+pub(crate) fn search(backend: &Backend, uri: &Uri) {
+    let mut session = backend.session();
+    let rest = Duration::from_millis(session.settings.inline_completion.debounce_ms) * RESTS;
+    if !session.settings.next_place || session.switched_off(uri).is_some() || backend.model_state().serving.is_none() {
+        return;
+    }
+    let Some(snapshot) = session.snapshot(uri).filter(|snapshot| snapshot.document.doubt().is_none()) else {
+        return;
+    };
+    let Some(open) = session.document_mut(uri) else { return };
+    let (Some(earlier), Some(before)) = (open.next.before.front().cloned(), open.next.before.back().cloned()) else {
+        return;
+    };
+    let search = CancelOnDrop::default();
+    let cancel = search.flag();
+    open.next.search = Some(search);
+    let (client, worker, session) = (backend.client.clone(), backend.worker.clone(), backend.shared_session());
+    tokio::spawn(async move {
+        tokio::time::sleep(rest).await;
+        if cancel.is_cancelled() {
+            return;
+        }
+        let (for_engine, searched) = (cancel.clone(), snapshot.clone());
+        let work = move |engine: &dyn Infiller| compute(engine, &searched, &earlier, &before, &for_engine);
+        let Ok(Ok(Ok(places))) = worker.submit(cancel, work).await else { return };
+        let version = snapshot.document.version;
+        let told = Told {
+            uri: snapshot.uri.clone(),
+            version,
+            places: places.iter().map(|place| Place::of(&snapshot, place)).collect(),
+        };
+        {
+            let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_current = session.is_current(&snapshot.uri, version);
+            let Some(open) = session.document_mut(&snapshot.uri).filter(|_| is_current && !places.is_empty()) else {
+                return;
+            };
+            open.next.found = Some((version, places));
+        }
+        client.send_notification::<NextPlaceNotification>(told).await;
+    });
+}
+
+/// Finds the places. Runs on the worker's thread.
+fn compute(
+    engine: &dyn Infiller,
+    snapshot: &Snapshot,
+    earlier: &Rope,
+    before: &Rope,
+    cancel: &Cancel,
+) -> Result<Vec<Replacement>, Error> {
+    let text = snapshot.document.text.to_string();
+    let Some(tree) = snapshot.document.tree(PARSE_BUDGET) else { return Ok(Vec::new()) };
+    let name = snapshot.name();
+    let document = Document { text: &text, language: snapshot.document.language, name: name.as_deref() };
+    let past = Past { earlier: &earlier.to_string(), before: &before.to_string() };
+    let offers = next::offer(engine, &document, &past, &tree, cancel)?;
+    Ok(offers.into_iter().map(|offer| (offer.byte_range, offer.new_text)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use ropey::Rope;
+
+    use super::NextPlaces;
+    use crate::lsp::document::ByteEdit;
+
+    /// The text before the burst that the last of some edits is part of; each edit comes so many seconds after the one
+    /// before it.
+    fn before(text: &str, edits: &[(u64, std::ops::Range<usize>, &str)]) -> String {
+        let (mut next, mut rope, mut now) = (NextPlaces::default(), Rope::from_str(text), Instant::now());
+        for (seconds, removed, inserted) in edits {
+            now += Duration::from_secs(*seconds);
+            next.follow(&rope, &ByteEdit { removed: removed.clone(), inserted }, now);
+            let chars = rope.byte_to_char(removed.start)..rope.byte_to_char(removed.end);
+            rope.remove(chars.clone());
+            rope.insert(chars.start, inserted);
+        }
+        next.before.back().expect("a burst").to_string()
+    }
+
+    #[test]
+    fn edits_near_each_other_are_one_burst() {
+        let text = "é a\nb\nc\nd\n";
+        assert_eq!(before(text, &[(0, 3..4, "x"), (1, 4..4, "y"), (2, 6..7, "z")]), text);
+        // At the same place, however long it takes.
+        assert_eq!(before(text, &[(0, 3..4, "x"), (99, 4..4, "y"), (99, 3..5, "")]), text);
+    }
+
+    #[test]
+    fn another_place_or_a_pause_begins_another() {
+        let text = "é a\nb\nc\nd\n";
+        assert_eq!(before(text, &[(0, 3..4, "xy"), (1, 10..11, "z")]), "é xy\nb\nc\nd\n");
+        assert_eq!(before(text, &[(0, 3..4, "xy"), (9, 6..7, "z")]), "é xy\nb\nc\nd\n");
+    }
+}
