@@ -183,7 +183,7 @@ impl EvalArguments {
 
     /// Offers next places beside edits replayed from pairs of texts, and prints how many of them were right.
     fn next_places(&self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-        let mut pairs: Vec<next_place::Pair> = task::read(&self.tasks)?;
+        let mut pairs: Vec<next_place::Pair> = task::read_lines(&self.tasks, |_| Ok(()))?;
         pairs.truncate(self.limit.unwrap_or(usize::MAX));
         let bar = ProgressBar::new(pairs.len() as u64).with_style(ProgressStyle::with_template(PROGRESS)?);
         // What the text says by itself is the baseline.

@@ -105,19 +105,28 @@ impl Task {
 }
 
 /// The tasks in a file of JSON lines, compressed by gzip if its name says so.
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Task>> {
+    let mut known = HashMap::new();
+    read_lines(path, |task: &mut Task| task.read_others(&mut known))
+}
+
+/// The objects in such a file, each of which `finish` completes.
+pub(super) fn read_lines<T: DeserializeOwned>(
+    path: &Path,
+    mut finish: impl FnMut(&mut T) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<T>> {
     let shown = path.display().to_string();
     let file = File::open(path).with_context(|| shown.clone())?;
     ensure!(!file.metadata().with_context(|| shown.clone())?.is_dir(), "{shown}: a folder, not a file");
     let is_compressed = path.extension().is_some_and(|extension| extension == "gz");
     let bytes: Box<dyn Read> = if is_compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    let (mut tasks, mut known) = (Vec::new(), HashMap::new());
+    let mut tasks = Vec::new();
     for (index, line) in BufReader::new(bytes.take(FILE_MAX_BYTES)).lines().enumerate() {
         let place = || format!("{shown}: line {}", index + 1);
         let line = line.with_context(place)?;
         if !line.trim().is_empty() {
-            let mut task: Task = serde_json::from_str(&line).with_context(place)?;
-            task.read_others(&mut known).with_context(place)?;
+            let mut task: T = serde_json::from_str(&line).with_context(place)?;
+            finish(&mut task).with_context(place)?;
             tasks.push(task);
         }
     }
