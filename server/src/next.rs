@@ -7,9 +7,11 @@
 //! - Ranges are on character boundaries of the text after the edit, within one line each, and outside of what was edited.
 
 mod ask;
+mod calls;
 pub(crate) mod candidates;
 pub(crate) mod changes;
 pub(crate) mod evidence;
+mod lines;
 mod spot;
 pub(crate) mod tokens;
 

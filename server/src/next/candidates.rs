@@ -7,8 +7,10 @@ use lacuna_engine::{Cancel, Error};
 use serde::Serialize;
 use tree_sitter::Tree;
 
+use super::calls::{Call, call_around, call_at, closing};
 use super::changes::Change;
 use super::evidence::{Evidence, Facts, confidence};
+use super::lines::{alike, begins_line, ends_line, line_around, reaches};
 use super::spot::{Prose, Role, Spot};
 use super::tokens::{Tokens, is_name, is_word};
 
@@ -20,8 +22,6 @@ const CHANGES_MAX: usize = 6;
 const AGREEMENT_MAX_TOKENS: usize = 16;
 /// Without a name that goes, this many tokens around a place must agree.
 const AGREEMENT_MIN_TOKENS: usize = 4;
-/// Tokens that an argument list is followed for.
-const CALL_MAX_TOKENS: usize = 400;
 
 /// What a change does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -86,13 +86,6 @@ struct Found {
     left: usize,
     right: usize,
     call: bool,
-}
-
-/// Where in an argument list something is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Call<'a> {
-    function: &'a str,
-    is_definition: bool,
 }
 
 /// The places that may want one of the edit's changes. They may overlap.
@@ -423,84 +416,4 @@ impl<'a> Search<'a> {
         let text = if self.new.is_empty() && (begins_line || ends_line) { String::new() } else { text };
         (around(place), text)
     }
-}
-
-fn begins_line(tokens: &Tokens<'_>, at: usize) -> bool {
-    at == 0 || tokens.get(at - 1) == "\n"
-}
-
-fn ends_line(tokens: &Tokens<'_>, at: usize) -> bool {
-    at >= tokens.len() || tokens.get(at) == "\n"
-}
-
-/// Whether agreement of so many tokens leads to the line's edge.
-fn reaches(tokens: &Tokens<'_>, at: usize, agreeing: usize, to_end: bool) -> bool {
-    if to_end {
-        (at..=at + agreeing).any(|index| ends_line(tokens, index))
-    } else {
-        (at - agreeing..=at).any(|index| begins_line(tokens, index))
-    }
-}
-
-/// The tokens of the line or lines on which these are, without its end.
-fn line_around(tokens: &Tokens<'_>, indices: &Range<usize>) -> Range<usize> {
-    let mut start = indices.start;
-    while !begins_line(tokens, start) {
-        start -= 1;
-    }
-    let mut end = indices.end;
-    while !ends_line(tokens, end) {
-        end += 1;
-    }
-    start..end
-}
-
-/// The share of tokens that two lines have in common.
-fn alike(tokens: &Tokens<'_>, a: &Range<usize>, b: &Range<usize>) -> f64 {
-    let of = |range: &Range<usize>| tokens.texts(range.clone()).collect::<HashSet<_>>();
-    let (a, b) = (of(a), of(b));
-    let union = a.union(&b).count();
-    if union == 0 { 0.0 } else { a.intersection(&b).count() as f64 / union as f64 }
-}
-
-/// The argument list that a place is in, if there is one nearby.
-fn call_around<'a>(tokens: &Tokens<'a>, at: usize) -> Option<Call<'a>> {
-    let mut depth = 0;
-    for index in (at.saturating_sub(CALL_MAX_TOKENS)..at.min(tokens.len())).rev() {
-        match tokens.get(index) {
-            ")" | "]" | "}" => depth += 1,
-            "(" if depth == 0 => return call_at(tokens, index),
-            "[" | "{" if depth == 0 => return None,
-            "(" | "[" | "{" => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The call that an opening bracket belongs to.
-fn call_at<'a>(tokens: &Tokens<'a>, open: usize) -> Option<Call<'a>> {
-    let is_macro = open > 0 && tokens.get(open - 1) == "!";
-    let name = open.checked_sub(if is_macro { 2 } else { 1 })?;
-    let function = tokens.get(name);
-    let is_definition = name > 0 && matches!(tokens.get(name - 1), "def" | "fn" | "class");
-    is_name(function).then_some(Call { function, is_definition })
-}
-
-/// The bracket that closes the one that opens there.
-fn closing(tokens: &Tokens<'_>, open: usize) -> Option<usize> {
-    let mut depth = 0;
-    for index in open..tokens.len().min(open + CALL_MAX_TOKENS) {
-        match tokens.get(index) {
-            "(" | "[" | "{" => depth += 1,
-            ")" | "]" | "}" => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(index);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
 }
