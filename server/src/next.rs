@@ -30,7 +30,7 @@ use tokens::Tokens;
 /// Below this, the model is not asked about a place.
 pub(crate) const ASKED_MIN_CONFIDENCE: f32 = 0.3;
 /// A longer text is left alone.
-const TEXT_MAX_BYTES: usize = 1 << 20;
+pub(crate) const TEXT_MAX_BYTES: usize = 1 << 20;
 /// Places that the model is asked about at once, and that are offered, at most.
 const PLACES_MAX: usize = 16;
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use lacuna_engine::{Cancel, Error, Infiller};
 use ropey::Rope;
 use serde::Serialize;
+use tokio::task::AbortHandle;
 use tower_lsp::ls_types::notification::Notification;
 use tower_lsp::ls_types::{self, Uri};
 
@@ -38,9 +39,23 @@ pub(crate) struct NextPlaces {
     burst: Range<usize>,
     last_edit: Option<Instant>,
     /// The search under way. An edit ends it.
-    search: Option<CancelOnDrop>,
+    search: Option<Search>,
     /// The document's version and the places found in it, ascending and disjoint.
     found: Option<(i32, Vec<Replacement>)>,
+}
+
+/// A search that is waiting for typing to rest, or under way. When it is dropped it ends at once, and lets go of the texts
+/// that it holds: whoever types fast begins many.
+#[derive(Debug)]
+struct Search {
+    _cancel: CancelOnDrop,
+    task: AbortHandle,
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl NextPlaces {
@@ -144,15 +159,11 @@ pub(crate) fn search(backend: &Backend, uri: &Uri) {
     let (Some(earlier), Some(before)) = (open.next.before.front().cloned(), open.next.before.back().cloned()) else {
         return;
     };
-    let search = CancelOnDrop::default();
-    let cancel = search.flag();
-    open.next.search = Some(search);
-    let (client, worker, session) = (backend.client.clone(), backend.worker.clone(), backend.shared_session());
-    tokio::spawn(async move {
+    let on_drop = CancelOnDrop::default();
+    let cancel = on_drop.flag();
+    let (client, worker, shared) = (backend.client.clone(), backend.worker.clone(), backend.shared_session());
+    let task = tokio::spawn(async move {
         tokio::time::sleep(rest).await;
-        if cancel.is_cancelled() {
-            return;
-        }
         let (for_engine, searched) = (cancel.clone(), snapshot.clone());
         let work = move |engine: &dyn Infiller| compute(engine, &searched, &earlier, &before, &for_engine);
         let Ok(Ok(Ok(places))) = worker.submit(cancel, work).await else { return };
@@ -163,7 +174,7 @@ pub(crate) fn search(backend: &Backend, uri: &Uri) {
             places: places.iter().map(|place| Place::of(&snapshot, place)).collect(),
         };
         {
-            let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut session = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let is_current = session.is_current(&snapshot.uri, version);
             let Some(open) = session.document_mut(&snapshot.uri).filter(|_| is_current && !places.is_empty()) else {
                 return;
@@ -172,6 +183,7 @@ pub(crate) fn search(backend: &Backend, uri: &Uri) {
         }
         client.send_notification::<NextPlaceNotification>(told).await;
     });
+    open.next.search = Some(Search { _cancel: on_drop, task: task.abort_handle() });
 }
 
 /// Finds the places. Runs on the worker's thread.
@@ -182,8 +194,12 @@ fn compute(
     before: &Rope,
     cancel: &Cancel,
 ) -> Result<Vec<Replacement>, Error> {
-    let text = snapshot.document.text.to_string();
+    // Before anything is copied.
+    if [&snapshot.document.text, earlier, before].iter().any(|text| text.len_bytes() > next::TEXT_MAX_BYTES) {
+        return Ok(Vec::new());
+    }
     let Some(tree) = snapshot.document.tree(PARSE_BUDGET) else { return Ok(Vec::new()) };
+    let text = snapshot.document.text.to_string();
     let name = snapshot.name();
     let document = Document { text: &text, language: snapshot.document.language, name: name.as_deref() };
     let past = Past { earlier: &earlier.to_string(), before: &before.to_string() };
