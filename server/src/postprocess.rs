@@ -61,7 +61,7 @@ pub struct Change {
 }
 
 /// What may cut or reject a fill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
     /// Rejects what the model itself doubts.

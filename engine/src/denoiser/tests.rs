@@ -5,7 +5,7 @@ use std::ops::Range;
 use proptest::prelude::{Strategy, any, prop};
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
-use super::{CanvasJob, Denoised, Run};
+use super::{CanvasJob, Denoised, Run, StepReport};
 use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack};
 use crate::canvas::{Canvas, Row, TokenSet};
 use crate::noise::{Noise, NoiseKind, SeededNoise};
@@ -306,35 +306,42 @@ fn holes_without_a_row_left_over_grow() {
     assert_eq!((denoised[0].holes[0].clone(), denoised[0].tokens[12]), (1..12, 4));
 }
 
-#[test]
-fn a_cancelled_run_ends_before_the_next_step() {
-    let cancel = Cancel::new();
-    let noise = SeededNoise { kind: NoiseKind::Absorbing(4), vocabulary: VOCABULARY };
+/// Denoises canvases of three hole rows over prompts of their own, none of which ever stops by itself.
+fn run_endlessly(
+    prompts: &[usize],
+    cancels: &[&Cancel],
+    on_step: &mut dyn FnMut(StepReport<'_>),
+) -> Result<Vec<Denoised>, Error> {
+    let job = |&prompt: &usize| CanvasJob {
+        canvas: Canvas::new(vec![Row::Hole { allowed: None }; 3], |_| 4),
+        holes: Vec::new(),
+        limits: Vec::new(),
+        prompt,
+        seed: prompt as u64,
+        candidate: 0,
+        votes: Votes::default(),
+    };
     let run = Run {
         backend: &Dice,
         layers: 1,
-        prompts: &[&()],
-        cancels: &[&cancel],
+        prompts: &[&(), &()],
+        cancels,
         schedule: &Schedule { confidence_threshold: 0.0, ..SCHEDULE },
-        noise: Noise::Seeded(noise),
+        noise: Noise::Seeded(SeededNoise { kind: NoiseKind::Absorbing(4), vocabulary: VOCABULARY }),
         sets: &[],
         delete: None,
         grow_to: None,
         own_probabilities: false,
         first_soft: None,
     };
-    let canvas = Canvas::new(vec![Row::Hole { allowed: None }; 3], |_| 4);
-    let job = CanvasJob {
-        canvas,
-        holes: Vec::new(),
-        limits: Vec::new(),
-        prompt: 0,
-        seed: 0,
-        candidate: 0,
-        votes: Votes::default(),
-    };
+    run.run(prompts.iter().map(job).collect(), &mut Seen::default(), on_step)
+}
+
+#[test]
+fn a_cancelled_run_ends_before_the_next_step() {
+    let cancel = Cancel::new();
     let mut steps = 0;
-    let result = run.run(vec![job], &mut Seen::default(), &mut |_| {
+    let result = run_endlessly(&[0], &[&cancel], &mut |_| {
         steps += 1;
         if steps == 2 {
             cancel.cancel();
@@ -346,43 +353,17 @@ fn a_cancelled_run_ends_before_the_next_step() {
 
 #[test]
 fn a_canvas_that_is_not_wanted_stops_and_the_others_go_on_as_if_alone() {
-    let noise = SeededNoise { kind: NoiseKind::Uniform, vocabulary: VOCABULARY };
-    let schedule = Schedule { confidence_threshold: 0.0, ..SCHEDULE };
-    let job = |prompt: usize| CanvasJob {
-        canvas: Canvas::new(vec![Row::Hole { allowed: None }; 3], |_| 4),
-        holes: Vec::new(),
-        limits: Vec::new(),
-        prompt,
-        seed: prompt as u64,
-        candidate: 0,
-        votes: Votes::default(),
-    };
-    let run = |jobs: Vec<CanvasJob>, cancels: &[&Cancel], on_step: &mut dyn FnMut(&super::StepReport<'_>)| {
-        let run = Run {
-            backend: &Dice,
-            layers: 1,
-            prompts: &[&(), &()],
-            cancels,
-            schedule: &schedule,
-            noise: Noise::Seeded(noise),
-            sets: &[],
-            delete: None,
-            grow_to: None,
-            own_probabilities: false,
-            first_soft: None,
-        };
-        run.run(jobs, &mut Seen::default(), &mut |report| on_step(&report)).unwrap()
-    };
     let (wanted, cancel) = (Cancel::new(), Cancel::new());
     let mut steps = [0, 0];
-    let together = run(vec![job(0), job(1)], &[&cancel, &wanted], &mut |report| {
+    let together = run_endlessly(&[0, 1], &[&cancel, &wanted], &mut |report| {
         steps[report.job] += 1;
         if report.step == 1 {
             cancel.cancel();
         }
     });
+    let together = together.unwrap();
     assert_eq!(steps[0], 2);
     assert!(steps[1] > 2, "{steps:?}");
-    let alone = run(vec![job(1)], &[&wanted, &wanted], &mut |_| ());
+    let alone = run_endlessly(&[1], &[&wanted, &wanted], &mut |_| ()).unwrap();
     assert_eq!((&together[1].tokens, together[1].steps), (&alone[0].tokens, steps[1]));
 }

@@ -67,45 +67,14 @@ pub enum Withheld {
     Failed,
     /// The model had nothing to say.
     NoFill,
-    /// The model was not sure enough.
-    Confidence,
-    /// The fill had nothing to see.
-    Blank,
-    /// The fill ended the block at once.
-    Indentation,
-    /// The fill said the same again and again.
-    Repetition,
-    /// The fill was what stands after the hole.
-    Overlap,
-    /// The fill closed a bracket that is closed already.
-    Closers,
-    /// The fill was a line that stands above or below.
-    Neighbours,
-    /// The fill broke the syntax.
-    Syntax,
-    /// Nothing but blanks at a line's end was left.
-    TrailingBlanks,
-    /// The fill was the hole's marker.
-    Marker,
-    /// The fill was no biological sequence.
-    Sequence,
+    /// A filter rejected the fill.
+    #[serde(untagged)]
+    Filter(Filter),
 }
 
 impl From<Filter> for Withheld {
     fn from(filter: Filter) -> Self {
-        match filter {
-            Filter::Confidence => Self::Confidence,
-            Filter::Blank => Self::Blank,
-            Filter::Indentation => Self::Indentation,
-            Filter::Repetition => Self::Repetition,
-            Filter::Overlap => Self::Overlap,
-            Filter::Closers => Self::Closers,
-            Filter::Neighbours => Self::Neighbours,
-            Filter::Syntax => Self::Syntax,
-            Filter::TrailingBlanks => Self::TrailingBlanks,
-            Filter::Marker => Self::Marker,
-            Filter::Sequence => Self::Sequence,
-        }
+        Self::Filter(filter)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lacuna_engine::Error;
+use lacuna_server::postprocess::Filter;
 use lacuna_server::stats::{Fate, Piece, Source, Stage, Stats, Store, Tally, Withheld};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -81,7 +82,7 @@ fn what_becomes_of_completions_is_counted() {
     assert_eq!(tally.fates.into_iter().collect::<Vec<_>>(), [(Fate::Accepted, 1), (Fate::Ignored, 1)]);
     assert_eq!(tally.pieces.into_iter().collect::<Vec<_>>(), [(Piece::Whole, 1)]);
     assert_eq!((tally.characters_shown, tally.characters_kept), (22, 13));
-    assert_eq!(tally.withheld.into_iter().collect::<Vec<_>>(), [(Withheld::Confidence, 1)]);
+    assert_eq!(tally.withheld.into_iter().collect::<Vec<_>>(), [(Withheld::Filter(Filter::Confidence), 1)]);
     let answers = |source: Source, stage: Stage| tally.latency[&source][&stage].total();
     assert_eq!((answers(Source::Fresh, Stage::Total), answers(Source::Cached, Stage::Total)), (3, 1));
     assert_eq!(answers(Source::Fresh, Stage::Denoise), 3);

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::chart::Look;
 use crate::cli::terminal_text::{in_one_line, wrapped};
+use crate::postprocess::Filter;
 use crate::stats::{Fate, Histogram, Ledger, Piece, Source, Stage, Tally, Withheld};
 
 /// The ends of the scale of times, in milliseconds, and its columns.
@@ -289,17 +290,17 @@ fn words(reason: Withheld) -> &'static str {
         Withheld::NothingBefore => "nothing was found there before",
         Withheld::Failed => "the engine failed",
         Withheld::NoFill => "the model had nothing to say",
-        Withheld::Confidence => "the model was not sure enough",
-        Withheld::Blank => "nothing but blanks",
-        Withheld::Indentation => "the block had ended",
-        Withheld::Repetition => "it repeated itself",
-        Withheld::Overlap => "it was what follows anyway",
-        Withheld::Closers => "it closed what is closed already",
-        Withheld::Neighbours => "it was a line that stands next to it",
-        Withheld::Syntax => "it broke the syntax",
-        Withheld::TrailingBlanks => "only blanks at a line's end were left",
-        Withheld::Marker => "it was the hole's marker",
-        Withheld::Sequence => "it was no biological sequence",
+        Withheld::Filter(Filter::Confidence) => "the model was not sure enough",
+        Withheld::Filter(Filter::Blank) => "nothing but blanks",
+        Withheld::Filter(Filter::Indentation) => "the block had ended",
+        Withheld::Filter(Filter::Repetition) => "it repeated itself",
+        Withheld::Filter(Filter::Overlap) => "it was what follows anyway",
+        Withheld::Filter(Filter::Closers) => "it closed what is closed already",
+        Withheld::Filter(Filter::Neighbours) => "it was a line that stands next to it",
+        Withheld::Filter(Filter::Syntax) => "it broke the syntax",
+        Withheld::Filter(Filter::TrailingBlanks) => "only blanks at a line's end were left",
+        Withheld::Filter(Filter::Marker) => "it was the hole's marker",
+        Withheld::Filter(Filter::Sequence) => "it was no biological sequence",
     }
 }
 

@@ -5,6 +5,7 @@ use lacuna_engine::Language;
 use proptest::prelude::*;
 
 use super::{Ledger, MAX_DAYS, MAX_MODELS, OTHER_MODELS, model_name};
+use crate::postprocess::Filter;
 use crate::stats::{Fate, Group, Source, Stage, Withheld};
 
 fn group(model: &str) -> Group {
@@ -15,7 +16,7 @@ fn ledger(day: Date, model: &str, accepted: u64) -> Ledger {
     let mut ledger = Ledger::default();
     let tally = ledger.tally_mut(day, &group(model));
     tally.fates.insert(Fate::Accepted, accepted);
-    tally.withheld.insert(Withheld::Confidence, 1);
+    tally.withheld.insert(Withheld::Filter(Filter::Confidence), 1);
     tally.count_time(Source::Fresh, Stage::Total, Duration::from_millis(40));
     ledger
 }

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::{Report, Span};
 use crate::cli::stats::chart::Look;
+use crate::postprocess::Filter;
 use crate::stats::{Fate, Group, Ledger, Piece, Source, Stage, Stats, Store, Withheld};
 
 /// What is printed of counts, at this many columns.
@@ -31,7 +32,7 @@ fn some() -> Ledger {
         tally.fates.extend([(Fate::Accepted, 5), (Fate::AcceptedInPart, 1), (Fate::Ignored, 4), (Fate::NotSeen, 2)]);
         tally.pieces.extend([(Piece::Whole, 5), (Piece::Word, 1)]);
         (tally.characters_shown, tally.characters_kept) = (120, 77);
-        tally.withheld.extend([(Withheld::Confidence, 20), (Withheld::Syntax, 1)]);
+        tally.withheld.extend([(Withheld::Filter(Filter::Confidence), 20), (Withheld::Filter(Filter::Syntax), 1)]);
         for milliseconds in 20..60 {
             tally.count_time(Source::Fresh, Stage::Total, Duration::from_millis(milliseconds));
             tally.count_time(Source::Fresh, Stage::Denoise, Duration::from_millis(milliseconds / 2));
