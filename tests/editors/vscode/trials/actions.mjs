@@ -63,7 +63,8 @@ export const actions = {
     await entry.waitFor();
     await editor.screenshot("next-place");
     await entry.click();
-    await editor.saves(name, text.replaceAll("total_weight", "whole_weight"));
+    const expected = text.replaceAll("total_weight", "whole_weight");
+    await editor.untilSaves(name, (saved) => saved === expected);
   },
 
   "says so where there is no hole": async ({ editor }) => {
