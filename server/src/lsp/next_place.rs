@@ -20,7 +20,7 @@ use crate::lsp::document::ByteEdit;
 use crate::lsp::edits::{Replacement, range_of};
 use crate::lsp::fill::PARSE_BUDGET;
 use crate::lsp::pending::CancelOnDrop;
-use crate::lsp::session::Snapshot;
+use crate::lsp::session::{Session, Snapshot};
 use crate::next::{self, Document, Past};
 
 /// Typing must rest for so many times as long as for a completion before places are looked for.
@@ -152,18 +152,18 @@ pub(crate) fn search(backend: &Backend, uri: &Uri) {
     if !session.settings.next_place || session.switched_off(uri).is_some() || backend.model_state().serving.is_none() {
         return;
     }
-    let Some(snapshot) = session.snapshot(uri).filter(|snapshot| snapshot.document.doubt().is_none()) else {
-        return;
-    };
     let Some(open) = session.document_mut(uri) else { return };
-    let (Some(earlier), Some(before)) = (open.next.before.front().cloned(), open.next.before.back().cloned()) else {
-        return;
-    };
     let on_drop = CancelOnDrop::default();
     let cancel = on_drop.flag();
     let (client, worker, shared) = (backend.client.clone(), backend.worker.clone(), backend.shared_session());
+    let uri = uri.clone();
     let task = tokio::spawn(async move {
         tokio::time::sleep(rest).await;
+        // Only now, because few edits are rested after.
+        let Some((snapshot, earlier, before)) = texts(&shared.lock().unwrap_or_else(PoisonError::into_inner), &uri)
+        else {
+            return;
+        };
         let (for_engine, searched) = (cancel.clone(), snapshot.clone());
         let work = move |engine: &dyn Infiller| compute(engine, &searched, &earlier, &before, &for_engine);
         let Ok(Ok(Ok(places))) = worker.submit(cancel, work).await else { return };
@@ -184,6 +184,13 @@ pub(crate) fn search(backend: &Backend, uri: &Uri) {
         client.send_notification::<NextPlaceNotification>(told).await;
     });
     open.next.search = Some(Search { _cancel: on_drop, task: task.abort_handle() });
+}
+
+/// The document as it is, and before the first and the last burst of edits.
+fn texts(session: &Session, uri: &Uri) -> Option<(Snapshot, Rope, Rope)> {
+    let snapshot = session.snapshot(uri).filter(|snapshot| snapshot.document.doubt().is_none())?;
+    let before = &session.document(uri)?.next.before;
+    Some((snapshot, before.front()?.clone(), before.back()?.clone()))
 }
 
 /// Finds the places. Runs on the worker's thread.

@@ -22,7 +22,7 @@ use crate::lsp::pending::Ticket;
 use crate::lsp::positions::{Encoding, line_end_byte, position_of_byte};
 use crate::lsp::prefetch::Prefetch;
 use crate::lsp::selected::Selected;
-use crate::lsp::session::Session;
+use crate::lsp::session::{Session, Snapshot};
 use crate::lsp::status::{Status, StatusNotification};
 use crate::lsp::worker::{Loading, ModelState};
 use crate::postprocess::may_complete_before;
@@ -142,7 +142,7 @@ fn begin(backend: &Backend, params: &Params, group: Option<Group>) -> First {
     let key = selected.is_none().then(key);
     let key = key.flatten();
     if selected.is_none()
-        && let Some(item) = next_place_item(&session, uri, caret_byte)
+        && let Some(item) = next_place_item(&session, &snapshot, caret_byte)
     {
         return First::Known(InlineCompletionList { items: vec![item] });
     }
@@ -197,16 +197,18 @@ fn begin(backend: &Backend, params: &Params, group: Option<Group>) -> First {
 }
 
 /// The last change, where the caret stands at a place that wants it, too.
-fn next_place_item(session: &Session, uri: &Uri, caret_byte: usize) -> Option<InlineCompletionItem> {
-    let snapshot = session.snapshot(uri).filter(|_| session.switched_off(uri).is_none())?;
-    let next = &session.document(uri)?.next;
+fn next_place_item(session: &Session, snapshot: &Snapshot, caret_byte: usize) -> Option<InlineCompletionItem> {
+    let next = &session.document(&snapshot.uri)?.next;
     let (byte_range, new_text) = next.at(snapshot.document.version, caret_byte)?;
+    if session.switched_off(&snapshot.uri).is_some() {
+        return None;
+    }
     let old = snapshot.document.text.get_byte_slice(byte_range.clone())?.to_string();
     Some(InlineCompletionItem {
         insert_text: new_text.clone(),
         // Some editors show an item only if what it replaces begins this.
         filter_text: (!old.is_empty()).then(|| format!("{old}{new_text}")),
-        range: Some(range_of(&snapshot, byte_range)),
+        range: Some(range_of(snapshot, byte_range)),
         command: None,
         insert_text_format: None,
     })
