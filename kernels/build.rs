@@ -13,8 +13,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, thread};
 
-/// What nvcc compiles for, where it can. The `a` gives an architecture's own instructions.
-const ARCHITECTURES: [&str; 5] = ["80", "86", "89", "90a", "120a"];
+/// What nvcc compiles for, where it can. The `a` gives an architecture's own instructions, the `f` those of its family, which later minor versions
+/// of it run too.
+const ARCHITECTURES: [&str; 5] = ["80", "86", "89", "90a", "120f"];
+/// From 12.9 on nvcc knows families; that version added this architecture.
+const FIRST_WITH_FAMILIES: &str = "121";
 /// What any other card compiles from at load: the oldest of them.
 const PTX_ARCHITECTURE: &str = "80";
 /// Arithmetic as it is written: no contraction, no flushing to zero, no approximate division or root.
@@ -126,11 +129,12 @@ fn compile_for_cards(nvcc: &Path, root: &Path, out: &Path, families: &[String]) 
         None => {
             let known = known_architectures(nvcc);
             let (usable, unknown): (Vec<&str>, Vec<&str>) =
-                ARCHITECTURES.iter().partition(|name| known.contains(name.trim_end_matches('a')));
+                ARCHITECTURES.iter().partition(|name| known.contains(name.trim_end_matches(['a', 'f'])));
             if !unknown.is_empty() {
                 println!("cargo:warning={} does not know sm_{}", nvcc.display(), unknown.join(", sm_"));
             }
-            usable.into_iter().map(str::to_owned).collect()
+            let suffix = if known.contains(FIRST_WITH_FAMILIES) { "f" } else { "a" };
+            usable.into_iter().map(|name| name.replace('f', suffix)).collect()
         }
     };
     let mut wanted: Vec<(String, String, bool)> = Vec::new();
@@ -224,7 +228,7 @@ fn compile_for_processor(root: &Path, families: &[String]) {
     build.flag_if_supported("-fsanitize=alignment");
     build.file(root.join("emulator/fibers.cpp")).file(root.join("emulator/launch.cpp"));
     build.flag("-x").flag("c++");
-    build.file(root.join("emulator/faults.cu"));
+    build.file(root.join("emulator/faults.cu")).file(root.join("emulator/block_scaled.cu"));
     for family in families {
         build.file(root.join(format!("cu/{family}.cu")));
     }

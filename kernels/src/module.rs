@@ -11,7 +11,7 @@ pub(crate) struct Module {
 /// A module compiled for one architecture.
 #[derive(Clone, Copy)]
 pub(crate) struct Image {
-    /// As nvcc names it: `80`, `90a`.
+    /// As nvcc names it: `80`, `90a`, `120f`.
     pub(crate) architecture: &'static str,
     /// Whether it is for any later architecture too, to be compiled by the driver.
     pub(crate) is_ptx: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Image {
 /// What the assembler gave a kernel on one architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resources {
-    /// As nvcc names it: `80`, `90a`.
+    /// As nvcc names it: `80`, `90a`, `120f`.
     pub architecture: &'static str,
     /// The kernel's name.
     pub kernel: &'static str,
@@ -63,21 +63,24 @@ enum Fit {
     Ptx,
     /// An older minor version of the same generation, or this one.
     SameGeneration(i32),
+    /// The same, with the instructions that all of its family have.
+    Family(i32),
     /// With this architecture's own instructions.
     Own,
 }
 
 fn fit(image: &Image, major: i32, minor: i32) -> Option<Fit> {
-    let is_own = image.architecture.ends_with('a');
-    let number: i32 = image.architecture.trim_end_matches('a').parse().ok()?;
+    let digits = image.architecture.trim_end_matches(['a', 'f']);
+    let number: i32 = digits.parse().ok()?;
     let (image_major, image_minor) = (number / 10, number % 10);
-    if image.is_ptx {
-        return (!is_own && number <= major * 10 + minor).then_some(Fit::Ptx);
+    let same_generation = image_major == major && image_minor <= minor;
+    match (image.is_ptx, &image.architecture[digits.len()..]) {
+        (true, "") => (number <= major * 10 + minor).then_some(Fit::Ptx),
+        (false, "") => same_generation.then_some(Fit::SameGeneration(image_minor)),
+        (false, "f") => same_generation.then_some(Fit::Family(image_minor)),
+        (false, "a") => ((image_major, image_minor) == (major, minor)).then_some(Fit::Own),
+        _ => None,
     }
-    if is_own {
-        return ((image_major, image_minor) == (major, minor)).then_some(Fit::Own);
-    }
-    (image_major == major && image_minor <= minor).then_some(Fit::SameGeneration(image_minor))
 }
 
 #[cfg(test)]
@@ -89,12 +92,14 @@ mod tests {
         const fn image(architecture: &'static str, is_ptx: bool) -> Image {
             Image { architecture, is_ptx, bytes: &[] }
         }
-        static IMAGES: [Image; 6] = [
+        static IMAGES: [Image; 8] = [
             image("80", false),
             image("86", false),
             image("89", false),
             image("90a", false),
+            image("120", false),
             image("120a", false),
+            image("120f", false),
             image("80", true),
         ];
         let names = |capability| -> Vec<String> {
@@ -107,8 +112,8 @@ mod tests {
         assert_eq!(names((8, 9)), ["sm_89", "sm_86", "sm_80", "compute_80"]);
         assert_eq!(names((9, 0)), ["sm_90a", "compute_80"]);
         assert_eq!(names((10, 0)), ["compute_80"]);
-        assert_eq!(names((12, 0)), ["sm_120a", "compute_80"]);
-        assert_eq!(names((12, 1)), ["compute_80"]);
+        assert_eq!(names((12, 0)), ["sm_120a", "sm_120f", "sm_120", "compute_80"]);
+        assert_eq!(names((12, 1)), ["sm_120f", "sm_120", "compute_80"]);
         assert_eq!(names((7, 5)), [] as [&str; 0]);
     }
 
