@@ -1,4 +1,4 @@
-// Dense products with quantised weights: of e4m3 by e4m3, and of bf16 by e4m3 or e2m1.
+// Dense products with quantised weights: of e4m3 by e4m3, of e2m1 by e2m1 where there are such tensor cores, and of bf16 by e4m3 or e2m1.
 
 #include "common/linear_tiles.cuh"
 #include "common/quantised_product.cuh"
@@ -33,3 +33,20 @@ using gated_bf16_nvfp4_32_parameters = linear_parameters;
 KERNEL(gated_bf16_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Nvfp4Product<32>, true>(p); }
 using gated_bf16_nvfp4_64_parameters = linear_parameters;
 KERNEL(gated_bf16_nvfp4_64, TensorShape<64>::THREADS, 2) { tensor_linear<Bf16Nvfp4Product<64>, true>(p); }
+
+#ifdef LACUNA_MULTIPLIES_FP4
+
+using linear_nvfp4_32_parameters = linear_parameters;
+KERNEL(linear_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Nvfp4Product<32>, false>(p); }
+using linear_nvfp4_64_parameters = linear_parameters;
+KERNEL(linear_nvfp4_64, TensorShape<64>::THREADS, 3) { tensor_linear<Nvfp4Product<64>, false>(p); }
+using linear_nvfp4_128_parameters = linear_parameters;
+KERNEL(linear_nvfp4_128, TensorShape<128>::THREADS, 2) { tensor_linear<Nvfp4Product<128>, false>(p); }
+using gated_nvfp4_32_parameters = linear_parameters;
+KERNEL(gated_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Nvfp4Product<32>, true>(p); }
+using gated_nvfp4_64_parameters = linear_parameters;
+KERNEL(gated_nvfp4_64, TensorShape<64>::THREADS, 3) { tensor_linear<Nvfp4Product<64>, true>(p); }
+using gated_nvfp4_128_parameters = linear_parameters;
+KERNEL(gated_nvfp4_128, TensorShape<128>::THREADS, 2) { tensor_linear<Nvfp4Product<128>, true>(p); }
+
+#endif

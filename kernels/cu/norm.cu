@@ -1,5 +1,5 @@
 // RMS norms of rows: x * (mean(x^2) + eps)^-0.5 * weight (Zhang and Sennrich, Root Mean Square Layer Normalization, 2019), alone and
-// with the sums around them. A block takes a row; outputs are f32, or bf16 or e4m3 where a
+// with the sums around them. A block takes a row; outputs are f32, or bf16, e4m3 or e2m1 where a
 // product on tensor cores reads them.
 
 #include "common/rows.cuh"
@@ -9,25 +9,21 @@ struct rms_norm_parameters {
     const float* weight;  // [width], or null
     void* output;         // [rows, width]
     float* scales;        // [rows] where the output is e4m3, or null
+    u8* group_scales;     // [rows, width / 16] where the output is e2m1, or null
     u32 width;
     float eps;
+    float input_scale;  // what the scales of groups are multiplied by
 };
 
 template <typename Output>
 __device__ __forceinline__ void rms_norm(const rms_norm_parameters& p) {
     auto* scratch = reinterpret_cast<float*>(shared_memory());
-    const u64 first = u64(blockIdx.x) * p.width;
-    const float* input = p.input + first;
+    const float* input = p.input + u64(blockIdx.x) * p.width;
     float squares = 0.0f;
     for (u32 i = threadIdx.x; i < p.width; i += blockDim.x) squares = fused(input[i], input[i], squares);
     const float scale = inverse_root_mean_square(squares, p.width, p.eps, scratch);
     auto value = [&](u32 i) { return input[i] * scale * weight_at(p.weight, i); };
-    if (p.scales != nullptr) {
-        write_e4m3_row(static_cast<u8*>(p.output) + first, p.scales + blockIdx.x, p.width, scratch, value);
-    } else {
-        Output* output = static_cast<Output*>(p.output) + first;
-        for (u32 i = threadIdx.x; i < p.width; i += blockDim.x) output[i] = from_float<Output>(value(i));
-    }
+    write_row<Output>(p.output, p.scales, p.group_scales, p.input_scale, p.width, scratch, value);
 }
 
 using rms_norm_f32_parameters = rms_norm_parameters;

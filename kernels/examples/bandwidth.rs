@@ -8,9 +8,9 @@
 use std::process::ExitCode;
 
 use lacuna_kernels::ops::experts::{experts_down, experts_gated};
-use lacuna_kernels::ops::linear::{LinearScratch, Matrix, Weights, gated_linear, linear};
+use lacuna_kernels::ops::linear::{Fp4Order, LinearScratch, Matrix, Weights, gated_linear, linear};
 use lacuna_kernels::ops::norm::{FeedForward, add_normed, finish_layer};
-use lacuna_kernels::ops::quantised::{Fp8Rows, Fp8RowsMut, quantise_rows};
+use lacuna_kernels::ops::quantised::{Fp4Rows, Fp8Rows, Fp8RowsMut, quantise_rows};
 use lacuna_kernels::ops::router::Routing;
 use lacuna_kernels::ops::rows::NormedOutput;
 use lacuna_kernels::{Buffer, Device, Element, Error, bf16};
@@ -52,17 +52,21 @@ enum Format {
     Fp8,
     /// Weights in e4m3 by inputs in bf16, as on cards that do not multiply e4m3.
     Bf16Fp8,
+    /// Weights in e2m1 by inputs in bf16, likewise.
+    Bf16Nvfp4,
+    /// Both sides in e2m1.
     Nvfp4,
 }
 
 impl Format {
-    const ALL: [Self; 4] = [Self::Bf16, Self::Fp8, Self::Bf16Fp8, Self::Nvfp4];
+    const ALL: [Self; 5] = [Self::Bf16, Self::Fp8, Self::Bf16Fp8, Self::Bf16Nvfp4, Self::Nvfp4];
 
     fn name(self) -> &'static str {
         match self {
             Self::Bf16 => "bf16",
             Self::Fp8 => "fp8",
             Self::Bf16Fp8 => "bf16 x fp8",
+            Self::Bf16Nvfp4 => "bf16 x nvfp4",
             Self::Nvfp4 => "nvfp4",
         }
     }
@@ -73,7 +77,7 @@ impl Format {
         match self {
             Self::Bf16 => numbers * 2,
             Self::Fp8 | Self::Bf16Fp8 => numbers + outputs * 4,
-            Self::Nvfp4 => numbers / 2 + numbers / 16 + outputs * 4,
+            Self::Bf16Nvfp4 | Self::Nvfp4 => numbers / 2 + numbers / 16 + outputs * 4,
         }
     }
 }
@@ -88,7 +92,7 @@ struct Stored {
 enum Numbers {
     Bf16(Buffer<bf16>),
     Fp8(Buffer<u8>, Buffer<f32>),
-    Nvfp4(Buffer<u32>, Buffer<u8>, Buffer<f32>),
+    Nvfp4(Fp4Order, Buffer<u32>, Buffer<u8>, Buffer<f32>),
 }
 
 impl Stored {
@@ -97,7 +101,9 @@ impl Stored {
         let numbers = match format {
             Format::Bf16 => Numbers::Bf16(random(device, numbers, 0.1)?),
             Format::Fp8 | Format::Bf16Fp8 => Numbers::Fp8(random_e4m3(device, numbers)?, random_f32(device, rows)?),
-            Format::Nvfp4 => Numbers::Nvfp4(
+            // Any bits are numbers, in either order.
+            Format::Bf16Nvfp4 | Format::Nvfp4 => Numbers::Nvfp4(
+                if format == Format::Nvfp4 { Fp4Order::Plain } else { Fp4Order::Arranged },
                 repeated(device, numbers / 8, |bits| bits)?,
                 random_e4m3(device, numbers / 16)?,
                 random_f32(device, rows)?,
@@ -115,7 +121,8 @@ impl Stored {
             Numbers::Fp8(numbers, scales) => {
                 Weights::Fp8 { numbers: numbers.slice(part(self.inputs)), scales: scales.slice(rows) }
             }
-            Numbers::Nvfp4(words, group_scales, scales) => Weights::Nvfp4 {
+            Numbers::Nvfp4(order, words, group_scales, scales) => Weights::Nvfp4 {
+                order: *order,
                 words: words.slice(part(self.inputs / 8)),
                 group_scales: group_scales.slice(part(self.inputs / 16)),
                 scales: scales.slice(rows),
@@ -129,6 +136,7 @@ struct Rows {
     wide: Buffer<bf16>,
     numbers: Buffer<u8>,
     scales: Buffer<f32>,
+    words: Buffer<u32>,
 }
 
 impl Rows {
@@ -137,7 +145,13 @@ impl Rows {
             wide: random(device, rows * width, 1.0)?,
             numbers: random_e4m3(device, rows * width)?,
             scales: random_f32(device, rows)?,
+            words: repeated(device, rows * width / 8, |bits| bits)?,
         })
+    }
+
+    fn fp4(&self) -> Fp4Rows<'_> {
+        let groups = self.words.len() / 2;
+        Fp4Rows { words: self.words.as_slice(), group_scales: self.numbers.slice(0..groups), scale: 1.0 }
     }
 
     fn fp8(&self) -> Fp8Rows<'_> {
@@ -223,7 +237,7 @@ fn measure() -> Result<(), Error> {
     drop((source, target));
     for rows in [16, 32, 64, 128, 256] {
         let routing = measure_routing(&device, rows, copy_rate)?;
-        for format in Format::ALL {
+        for format in Format::ALL.into_iter().filter(|format| *format != Format::Nvfp4 || device.multiplies_fp4()) {
             measure_dense(&device, format, rows, copy_rate)?;
             measure_experts(&device, format, &routing, copy_rate)?;
         }
@@ -243,6 +257,7 @@ fn measure_dense(device: &Device, format: Format, rows: usize, copy_rate: f64) -
             let matrix = Matrix { weights: stored.weights(run % copies(bytes), 1), outputs, inputs };
             match format {
                 Format::Fp8 => linear(input.fp8(), &matrix, &mut scratch, output.as_mut()),
+                Format::Nvfp4 => linear(input.fp4(), &matrix, &mut scratch, output.as_mut()),
                 _ => linear(input.wide.as_slice(), &matrix, &mut scratch, output.as_mut()),
             }
         })?;
@@ -257,6 +272,7 @@ fn measure_dense(device: &Device, format: Format, rows: usize, copy_rate: f64) -
         let matrix = Matrix { weights: stored.weights(run % copies(bytes), 1), outputs, inputs };
         match format {
             Format::Fp8 => gated_linear(input.fp8(), &matrix, &mut scratch, output.as_mut()),
+            Format::Nvfp4 => gated_linear(input.fp4(), &matrix, &mut scratch, output.as_mut()),
             _ => gated_linear(input.wide.as_slice(), &matrix, &mut scratch, output.as_mut()),
         }
     })?;
@@ -283,6 +299,7 @@ fn measure_experts(device: &Device, format: Format, routing: &Routing, copy_rate
         let weights = stored.weights(0, EXPERTS);
         match format {
             Format::Fp8 => experts_gated(input.fp8(), routing, weights, EXPERT_WIDTH, activated.as_mut()),
+            Format::Nvfp4 => experts_gated(input.fp4(), routing, weights, EXPERT_WIDTH, activated.as_mut()),
             _ => experts_gated(input.wide.as_slice(), routing, weights, EXPERT_WIDTH, activated.as_mut()),
         }
     })?;
@@ -296,6 +313,7 @@ fn measure_experts(device: &Device, format: Format, routing: &Routing, copy_rate
         let weights = stored.weights(0, EXPERTS);
         match format {
             Format::Fp8 => experts_down(input.fp8(), routing, weights, HIDDEN, output.as_mut()),
+            Format::Nvfp4 => experts_down(input.fp4(), routing, weights, HIDDEN, output.as_mut()),
             _ => experts_down(input.wide.as_slice(), routing, weights, HIDDEN, output.as_mut()),
         }
     })?;

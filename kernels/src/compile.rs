@@ -131,6 +131,17 @@ mod tests {
     }
 
     #[test]
+    fn products_in_four_bits_are_compiled_for_the_cards_that_have_them() {
+        for family in ["linear_quantised", "experts_quantised"] {
+            match compile(crate::module::module(family), &architecture((12, 0))) {
+                // Kernels' names stand in the image.
+                Ok(image) => assert!(image.windows(10).any(|name| name == b"_nvfp4_128"), "{family}"),
+                Err(error) => assert!(matches!(error, Error::NoCompiler { .. }), "{error}"),
+            }
+        }
+    }
+
+    #[test]
     fn what_does_not_compile_is_one_sentence_with_the_compilers_words() {
         let module =
             Module { family: "broken", source: "extern \"C\" __global__ void kernel() { nonsense; }", images: &[] };

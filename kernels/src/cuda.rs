@@ -1,7 +1,7 @@
 //! A card: its context, one stream, memory, and the kernels loaded so far.
 
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ pub(crate) struct Cuda {
     multiprocessors: u32,
     shared_bytes_max: u32,
     shared_bytes_per_multiprocessor: u32,
+    multiplies_fp4: bool,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     /// Where work goes that is captured, so that what other threads ask for meanwhile is not.
@@ -78,6 +79,10 @@ pub(crate) use graph::Graph;
 
 const OLDEST_CAPABILITY: (i32, i32) = (8, 0);
 
+/// Kernels that are only in images with instructions for e2m1: one of each file that has any.
+const FP4_FUNCTIONS: [(&str, &CStr); 2] =
+    [("linear_quantised", c"linear_nvfp4_32"), ("experts_quantised", c"experts_gated_nvfp4_32")];
+
 impl Cuda {
     pub(crate) fn open(index: usize) -> Result<Self, Error> {
         let count = device_count()?;
@@ -94,7 +99,8 @@ impl Cuda {
             CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
         };
         let attribute = |attribute| Ok(context.attribute(attribute).map_err(driver_error)?.max(0) as u32);
-        let opened = Self {
+        let mut opened = Self {
+            multiplies_fp4: false,
             multiprocessors: attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             shared_bytes_max: attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
             shared_bytes_per_multiprocessor: attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)?,
@@ -108,6 +114,10 @@ impl Cuda {
         for module in module::MODULES {
             opened.load_module(&mut opened.loaded(), module.family)?;
         }
+        opened.multiplies_fp4 = FP4_FUNCTIONS.iter().try_fold(true, |has_all, (family, name)| {
+            let has = opened.has_function(&mut opened.loaded(), family, name)?;
+            Ok::<_, Error>(has_all && has)
+        })?;
         Ok(opened)
     }
 
@@ -117,6 +127,10 @@ impl Cuda {
 
     pub(crate) fn multiprocessors(&self) -> u32 {
         self.multiprocessors
+    }
+
+    pub(crate) fn multiplies_fp4(&self) -> bool {
+        self.multiplies_fp4
     }
 
     pub(crate) fn shared_bytes_max(&self) -> u32 {
@@ -289,6 +303,18 @@ impl Cuda {
         .map_err(driver_error)?;
         loaded.functions.insert(kernel.name, function);
         Ok(function)
+    }
+
+    /// Whether the image that was loaded of a file has this kernel.
+    #[expect(unsafe_code, reason = "the driver's functions are foreign")]
+    fn has_function(&self, loaded: &mut Loaded, family: &'static str, name: &CStr) -> Result<bool, Error> {
+        let module = self.load_module(loaded, family)?;
+        // SAFETY: the module is loaded and stays so.
+        match unsafe { result::module::get_function(module, name.to_owned()) } {
+            Ok(_) => Ok(true),
+            Err(error) if error.0 == CUresult::CUDA_ERROR_NOT_FOUND => Ok(false),
+            Err(error) => Err(driver_error(error)),
+        }
     }
 
     fn load_module(&self, loaded: &mut Loaded, family: &'static str) -> Result<sys::CUmodule, Error> {

@@ -84,6 +84,11 @@ impl Device {
         dispatch!(self, executor => executor.memory())
     }
 
+    /// Whether there are products of e2m1 by e2m1: tensor cores that multiply them, and loaded kernels that make use of those.
+    pub fn multiplies_fp4(&self) -> bool {
+        dispatch!(self, executor => executor.multiplies_fp4())
+    }
+
     /// Waits for everything that was asked for.
     pub fn synchronize(&self) -> Result<(), Error> {
         self.not_captured("synchronize")?;

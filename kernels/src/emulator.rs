@@ -29,11 +29,20 @@ pub struct EmulatorOptions {
     pub reversed: bool,
     /// Threads of the processor that run blocks at the same time, at most.
     pub threads: u32,
+    /// Whether it says that it multiplies e2m1 by e2m1, as only some cards do.
+    pub multiplies_fp4: bool,
 }
 
 impl Default for EmulatorOptions {
     fn default() -> Self {
-        Self { memory_bytes: 4 << 30, multiprocessors: 4, shared_bytes: SHARED_BYTES_MAX, reversed: false, threads: 1 }
+        Self {
+            memory_bytes: 4 << 30,
+            multiprocessors: 4,
+            shared_bytes: SHARED_BYTES_MAX,
+            reversed: false,
+            threads: 1,
+            multiplies_fp4: false,
+        }
     }
 }
 
@@ -74,6 +83,10 @@ impl Emulator {
 
     pub(crate) fn multiprocessors(&self) -> u32 {
         self.options.multiprocessors
+    }
+
+    pub(crate) fn multiplies_fp4(&self) -> bool {
+        self.options.multiplies_fp4
     }
 
     pub(crate) fn shared_bytes_max(&self) -> u32 {

@@ -50,15 +50,25 @@ pub(crate) fn special_values() -> [f32; 8] {
 /// Runs the work on emulators that take blocks and threads in order, in reverse, and several blocks at a time, which must agree to the bit, and
 /// returns their answer. With the feature `card` it runs on the first card instead, twice.
 pub(crate) fn on_devices<R: Bits>(work: impl Fn(&Device) -> Result<R, Error>) -> R {
-    let devices = if cfg!(feature = "card") {
-        let card = Device::cuda(0).unwrap_or_else(|error| panic!("the tests were asked to run on a card: {error}"));
-        vec![card.clone(), card]
-    } else {
-        let options = EmulatorOptions::default();
-        let several =
-            [options, EmulatorOptions { reversed: true, ..options }, EmulatorOptions { threads: 3, ..options }];
-        several.map(Device::emulator_with).to_vec()
-    };
+    agreed(if cfg!(feature = "card") { vec![card(); 2] } else { emulators() }, work)
+}
+
+/// The same, on emulators too where the card multiplies no e2m1 by e2m1.
+pub(crate) fn on_devices_with_fp4<R: Bits>(work: impl Fn(&Device) -> Result<R, Error>) -> R {
+    agreed(if cfg!(feature = "card") && card().multiplies_fp4() { vec![card(); 2] } else { emulators() }, work)
+}
+
+fn card() -> Device {
+    Device::cuda(0).unwrap_or_else(|error| panic!("the tests were asked to run on a card: {error}"))
+}
+
+fn emulators() -> Vec<Device> {
+    let options = EmulatorOptions { multiplies_fp4: true, ..EmulatorOptions::default() };
+    let several = [options, EmulatorOptions { reversed: true, ..options }, EmulatorOptions { threads: 3, ..options }];
+    several.map(Device::emulator_with).to_vec()
+}
+
+fn agreed<R: Bits>(devices: Vec<Device>, work: impl Fn(&Device) -> Result<R, Error>) -> R {
     let mut answers = devices.iter().map(|device| work(device).unwrap_or_else(|error| panic!("{error}")));
     let first = answers.next().expect("there is a device");
     for other in answers {

@@ -21,6 +21,23 @@ struct e2m1_pair {
 };
 
 constexpr float E4M3_MAX = 448.0f;
+constexpr float E2M1_MAX = 6.0f;
+// Numbers of 4 bits that have one scale.
+constexpr u32 GROUP_INPUTS = 16;
+
+// Whether there are instructions for e2m1: those of compute capability 12 have them, where they are compiled for with an `a` or an `f`. Compilers
+// that know no `f` know one such card.
+#if defined(LACUNA_EMULATOR) || defined(__CUDA_ARCH_FEAT_SM120_ALL) || \
+    (defined(__CUDA_ARCH_FAMILY_SPECIFIC__) && __CUDA_ARCH_FAMILY_SPECIFIC__ / 100 == 12)
+#define LACUNA_MULTIPLIES_FP4
+#endif
+
+// Exponent and mantissa at their places in a float are 2^-120 of the number, subnormal ones too.
+__device__ __forceinline__ float to_float(e4m3 value) {
+    const u32 magnitude = value.bits & 0x7Fu;
+    if (magnitude == 0x7Fu) return not_a_number();
+    return float_from_bits(u32(value.bits & 0x80u) << 24 | magnitude << 20) * 0x1p120f;
+}
 
 #if defined(LACUNA_EMULATOR) || __CUDA_ARCH__ < 890
 // To the nearest, of two equally near ones the even one; what is too great becomes the greatest, and not a number stays so.
@@ -49,6 +66,22 @@ __device__ __forceinline__ u16 to_e4m3_pair(float first, float second) {
 }
 __device__ __forceinline__ e4m3 to_e4m3(float value) { return {u8(to_e4m3_pair(value, 0.0f))}; }
 #endif
+
+// The four bits of the e2m1 nearest to a number, of two equally near ones the even one; what is too great becomes the greatest, and what is not a
+// number 6.
+__device__ __forceinline__ u32 to_e2m1(float value) {
+#if defined(LACUNA_MULTIPLIES_FP4) && !defined(LACUNA_EMULATOR)
+    u32 pair;
+    asm("{ .reg .b8 byte; cvt.rn.satfinite.e2m1x2.f32 byte, %1, %2; cvt.u32.u8 %0, byte; }" : "=r"(pair) : "f"(0.0f), "f"(value));
+    return pair & 15u;
+#else
+    const float x = magnitude(value);
+    if (is_nan(x)) return 7u;
+    // How many of the middles between two neighbours it is beyond, or on with an odd number below.
+    const u32 body = u32(x > 0.25f) + u32(x >= 0.75f) + u32(x > 1.25f) + u32(x >= 1.75f) + u32(x > 2.5f) + u32(x >= 3.5f) + u32(x > 5.0f);
+    return body | bits_of(value) >> 31 << 3;
+#endif
+}
 
 // The products of two pairs of bf16.
 __device__ __forceinline__ u32 multiply_pairs(u32 a, u32 b) {
@@ -126,21 +159,14 @@ __device__ __forceinline__ u32 arrange_e2m1(u32 word) {
 
 namespace emulator {
 
-// Exponent and mantissa at their places in a float are 2^-120 of the number, subnormal ones too.
-inline float widen(e4m3 value) {
-    const u32 magnitude = value.bits & 0x7Fu;
-    if (magnitude == 0x7Fu) return not_a_number();
-    return float_from_bits(u32(value.bits & 0x80u) << 24 | magnitude << 20) * 0x1p120f;
-}
-
 inline void multiply_e4m3(void* const* payloads) {
     float a[16][32], b[32][8];
     for (u32 lane = 0; lane < WARP_LANES; lane++) {
         auto* own = static_cast<Product*>(payloads[lane]);
         u32 g = lane / 4, t = lane % 4;
         for (u32 byte = 0; byte < 4; byte++) {
-            for (u32 i = 0; i < 4; i++) a[g + 8 * (i % 2)][4 * t + byte + 16 * (i / 2)] = widen(e4m3{u8(own->a[i] >> 8 * byte)});
-            for (u32 i = 0; i < 2; i++) b[4 * t + byte + 16 * i][g] = widen(e4m3{u8(own->b[i] >> 8 * byte)});
+            for (u32 i = 0; i < 4; i++) a[g + 8 * (i % 2)][4 * t + byte + 16 * (i / 2)] = to_float(e4m3{u8(own->a[i] >> 8 * byte)});
+            for (u32 i = 0; i < 2; i++) b[4 * t + byte + 16 * i][g] = to_float(e4m3{u8(own->b[i] >> 8 * byte)});
         }
     }
     float d[16][8] = {};

@@ -1,5 +1,5 @@
-// Products with quantised weights on tensor cores, accumulated in f32: e4m3 by e4m3, and bf16 by e4m3 or e2m1 that are widened to bf16 in
-// registers.
+// Products with quantised weights on tensor cores, accumulated in f32: e4m3 by e4m3; e2m1 by e2m1 with the scales of their groups, where there
+// are such tensor cores; and bf16 by e4m3 or e2m1 that are widened to bf16 in registers.
 //
 // As with bf16, a product of few rows takes as long as its weights take to arrive. A stage is 128 inputs of 64 columns, 8 or 4.5 KiB of
 // weights, and three stages of each of two to four blocks are under way on a multiprocessor: 27 to 96 KiB, where the fastest memory asks for
@@ -7,153 +7,34 @@
 //
 // In which order inputs are multiplied is no matter, if it is the same on both sides. So lane 4g + t takes of its rows of a stage the inputs
 // 32t to 32t + 31, which are whole chunks of 16 bytes on either side, and gives them to tensor cores one after the other as if they were
-// those of its place.
+// those of its place. Only e2m1 by e2m1 keep their places, as scales belong to them.
 //
 // Weights are the first operand of the tensor cores' products, and rows of the input the second: so a chunk of the input is used where it was
 // loaded, while what weights are widened to can be put anywhere; and a tile's rows go by eights.
 
 #pragma once
 
+#include "common/block_scaled.cuh"
 #include "common/operands.cuh"
-#include "common/quantised_numbers.cuh"
+#include "common/staged_rows.cuh"
 #include "common/tensor_product.cuh"
-
-// Of a stage.
-constexpr u32 QUANTISED_INPUTS = 128;
-constexpr u32 CHUNK_BYTES = 16;
-// Inputs of a weight of 4 bits that have one scale, and such groups of a stage.
-constexpr u32 GROUP_INPUTS = 16;
-constexpr u32 STAGE_GROUPS = QUANTISED_INPUTS / GROUP_INPUTS;
-
-// How many numbers a byte holds, and what a row that is not aligned is read by.
-template <typename Number>
-struct Storage;
-template <>
-struct Storage<bf16> {
-    static constexpr u32 BITS = 16;
-    using Unit = u16;
-};
-template <>
-struct Storage<e4m3> {
-    static constexpr u32 BITS = 8;
-    using Unit = u8;
-};
-template <>
-struct Storage<e2m1_pair> {
-    static constexpr u32 BITS = 4;
-    using Unit = u8;
-};
-
-// One side of a stage, and a thread's share in filling it.
-template <typename Number, u32 ROWS, u32 THREADS>
-struct StagedRows {
-    static constexpr u32 ROW_BYTES = QUANTISED_INPUTS * Storage<Number>::BITS / 8;
-    static constexpr u32 BYTES = ROWS * ROW_BYTES;
-    static constexpr u32 ROW_CHUNKS = ROW_BYTES / CHUNK_BYTES;
-    static constexpr u32 LANE_CHUNKS = ROW_CHUNKS / 4;
-    static constexpr u32 ROWS_AT_ONCE = THREADS / ROW_CHUNKS;
-    static constexpr u32 COPIES = ROWS / ROWS_AT_ONCE;
-    static_assert(ROWS % ROWS_AT_ONCE == 0, "threads share the copies evenly");
-
-    // Indices, as pointers would take twice the registers.
-    const u8* matrix;
-    u32 matrix_row_bytes;
-    u32 rows[COPIES];
-
-    static __device__ __forceinline__ u32 copied_row(u32 copy) { return threadIdx.x / ROW_CHUNKS + copy * ROWS_AT_ONCE; }
-    static __device__ __forceinline__ u32 row_bytes(u32 numbers) { return u32(u64(numbers) * Storage<Number>::BITS / 8); }
-
-    // Chunks are permuted so that the eight lanes that load at the same time, four of each of two rows, meet in no bank.
-    static __device__ __forceinline__ u32 place(u32 row, u32 chunk) {
-        const u32 odd = row & 1;
-        const u32 permuted = ROW_CHUNKS == 16 ? chunk ^ chunk >> 3 ^ odd << 1 : ROW_CHUNKS == 8 ? chunk ^ odd : chunk;
-        return row * ROW_BYTES + permuted * CHUNK_BYTES;
-    }
-
-    // `row(i)` is the index in the matrix of the tile's row i.
-    template <typename Row>
-    __device__ __forceinline__ void find(const void* whole, u32 inputs, Row row) {
-        matrix = static_cast<const u8*>(whole);
-        matrix_row_bytes = row_bytes(inputs);
-#pragma unroll
-        for (u32 i = 0; i < COPIES; i++) rows[i] = u32(row(copied_row(i)));
-    }
-
-    // Begins to fill the side with the inputs from `first` on; those from `end` on become zero. Rows that are not there stay as they are.
-    template <bool IS_STREAMED>
-    __device__ __forceinline__ void copy(u8* side, u32 first, u32 end, bool aligned) const {
-        using Unit = typename Storage<Number>::Unit;
-        const u32 chunk = threadIdx.x % ROW_CHUNKS;
-        const u32 at = row_bytes(first) + chunk * CHUNK_BYTES, behind = row_bytes(end);
-#pragma unroll
-        for (u32 i = 0; i < COPIES; i++) {
-            if (rows[i] == u32(NO_ROW)) continue;
-            u8* target = side + place(copied_row(i), chunk);
-            const u8* row = matrix + u64(rows[i]) * matrix_row_bytes;
-            if (aligned) {
-                const u8* source = row + (at < behind ? at : 0);
-                const u32 valid_bytes = at < behind ? CHUNK_BYTES : 0;
-                if (IS_STREAMED) {
-                    async_copy_16_ahead(target, source, valid_bytes);
-                } else {
-                    async_copy_16(target, source, valid_bytes);
-                }
-            } else {
-                for (u32 byte = 0; byte < CHUNK_BYTES; byte += sizeof(Unit)) {
-                    *reinterpret_cast<Unit*>(target + byte) =
-                        at + byte < behind ? *reinterpret_cast<const Unit*>(row + at + byte) : Unit(0);
-                }
-            }
-        }
-    }
-
-    // The chunk i of this lane's chunks of a row.
-    static __device__ __forceinline__ uint4 load(const u8* side, u32 row, u32 i) {
-        return *reinterpret_cast<const uint4*>(side + place(row, lane_index() % 4 * LANE_CHUNKS + i));
-    }
-};
-
-// The scales of a stage's groups, and a thread's share in filling them. A row's eight scales are two words of four.
-template <u32 ROWS>
-struct StagedGroups {
-    static constexpr u32 BYTES = ROWS * STAGE_GROUPS;
-    static constexpr u32 COPIES = ROWS * STAGE_GROUPS / 4;
-
-    const u8* row;
-
-    template <typename Row>
-    __device__ __forceinline__ void find(const u8* scales, u32 inputs, Row row_index) {
-        const u64 index = threadIdx.x < COPIES ? row_index(threadIdx.x / 2) : NO_ROW;
-        row = index == NO_ROW ? nullptr : scales + index * (inputs / GROUP_INPUTS);
-    }
-
-    __device__ __forceinline__ void copy(u8* side, u32 first, u32 end, bool aligned) const {
-        if (row == nullptr) return;
-        const u32 at = first / GROUP_INPUTS + threadIdx.x % 2 * 4, behind = end / GROUP_INPUTS;
-        u8* target = side + threadIdx.x * 4;
-        if (aligned) {
-            async_copy_4(target, row + (at < behind ? at : 0), at < behind ? 4 : 0);
-        } else {
-            for (u32 i = 0; i < 4; i++) target[i] = at + i < behind ? row[at + i] : u8(0);
-        }
-    }
-
-    // The scales of this lane's two groups.
-    static __device__ __forceinline__ u32 load(const u8* side, u32 row) {
-        return *reinterpret_cast<const u16*>(side + row * STAGE_GROUPS + lane_index() % 4 * 2);
-    }
-};
 
 template <u32 ROWS, typename Input_, typename Weight_>
 struct QuantisedProduct {
     using Shape = TensorShape<ROWS>;
     static constexpr u32 INPUTS = QUANTISED_INPUTS;
     static constexpr bool HAS_GROUPS = Storage<Weight_>::BITS == 4;
+    static constexpr bool HAS_INPUT_GROUPS = Storage<Input_>::BITS == 4;
     static constexpr bool HAS_INPUT_SCALES = Storage<Input_>::BITS == 8;
     using Input = StagedRows<Input_, ROWS, Shape::THREADS>;
     using Weight = StagedRows<Weight_, TENSOR_COLUMNS, Shape::THREADS>;
-    using Groups = StagedGroups<TENSOR_COLUMNS>;
-    static constexpr u32 STAGE_BYTES = Input::BYTES + Weight::BYTES + (HAS_GROUPS ? Groups::BYTES : 0);
+    using Groups = StagedGroups<TENSOR_COLUMNS, Shape::THREADS>;
+    using InputGroups = StagedGroups<ROWS, Shape::THREADS>;
+    // Where a stage's parts begin, behind its rows of the input.
+    static constexpr u32 WEIGHT_AT = Input::BYTES;
+    static constexpr u32 GROUPS_AT = WEIGHT_AT + Weight::BYTES;
+    static constexpr u32 INPUT_GROUPS_AT = GROUPS_AT + (HAS_GROUPS ? Groups::BYTES : 0);
+    static constexpr u32 STAGE_BYTES = INPUT_GROUPS_AT + (HAS_INPUT_GROUPS ? InputGroups::BYTES : 0);
 
     // Tiles of the warp's share: eight rows by sixteen columns.
     static constexpr u32 ROW_TILES = Shape::WARP_ROWS / 8;
@@ -183,7 +64,7 @@ struct QuantisedProduct {
     }
 
     static __device__ __forceinline__ void add_e4m3(Sums& sums, const u8* stage, u32 rows) {
-        const u8* weights = stage + Input::BYTES;
+        const u8* weights = stage + WEIGHT_AT;
         const u32 lane = lane_index() / 4;
 #pragma unroll
         for (u32 chunk = 0; chunk < Input::LANE_CHUNKS; chunk++) {
@@ -211,6 +92,58 @@ struct QuantisedProduct {
             }
         }
     }
+
+#ifdef LACUNA_MULTIPLIES_FP4
+
+    // The weights of a stage as tensor cores take them: those of a tile's first 64 inputs, and of the others; and of lane 4g + t the scales of
+    // row g + 8 * (t % 2), of the first inputs where t < 2, else of the others.
+    struct BlockScaledWeights {
+        u32 of[COLUMN_TILES][2][4];
+        u32 scales[COLUMN_TILES];
+    };
+
+    // Adds the products with eight rows of the input, of two times eight whose scales came together: those of both halves of the inputs of the
+    // first eight rows in lanes t = 0 and t = 1, and of the second in t = 2 and t = 3.
+    template <u32 EIGHT>
+    static __device__ __forceinline__ void add_eight_rows(Sums& sums, const u8* stage, u32 row_tile, const BlockScaledWeights& weights,
+                                                          u32 scales) {
+        u32 chunks[4];
+        load_matrices_x4(chunks, stage + Input::place(warp_row() + row_tile * 8 + lane_index() % 8, lane_index() / 8));
+        const u32 halves[2][2] = {{chunks[0], chunks[1]}, {chunks[2], chunks[3]}};
+#pragma unroll
+        for (u32 j = 0; j < COLUMN_TILES; j++) {
+            auto& d = sums.of[j][row_tile];
+            mma_m16n8k64_e2m1<0, 2 * EIGHT>(d, weights.of[j][0], halves[0], weights.scales[j], scales);
+            mma_m16n8k64_e2m1<1, 2 * EIGHT + 1>(d, weights.of[j][1], halves[1], weights.scales[j], scales);
+        }
+    }
+
+    // A row's chunk holds what the four lanes of a quad take as one register: chunks 0 and 1 are the first 64 inputs, 2 and 3 the others.
+    static __device__ __forceinline__ void add_e2m1(Sums& sums, const u8* stage, u32 rows) {
+        const u32 matrix = lane_index() / 8, matrix_row = lane_index() % 8;
+        const u32 g = lane_index() / 4, t = lane_index() % 4;
+        BlockScaledWeights weights;
+#pragma unroll
+        for (u32 j = 0; j < COLUMN_TILES; j++) {
+            const u32 column = warp_column() + j * 16;
+#pragma unroll
+            for (u32 half = 0; half < 2; half++) {
+                const u32 place = Weight::place(column + matrix % 2 * 8 + matrix_row, half * 2 + matrix / 2);
+                load_matrices_x4(weights.of[j][half], stage + WEIGHT_AT + place);
+            }
+            weights.scales[j] = Groups::load_half(stage + GROUPS_AT, column + t % 2 * 8 + g, t / 2);
+        }
+#pragma unroll
+        for (u32 i = 0; i < ROW_TILES; i += 2) {
+            // As above.
+            if (warp_row() + i * 8 >= rows) continue;
+            const u32 scales = InputGroups::load_half(stage + INPUT_GROUPS_AT, warp_row() + (i + t / 2) * 8 + g, t % 2);
+            add_eight_rows<0>(sums, stage, i, weights, scales);
+            if (warp_row() + (i + 1) * 8 < rows) add_eight_rows<1>(sums, stage, i + 1, weights, scales);
+        }
+    }
+
+#endif
 
     // A lane's weights of one column as pairs of bf16, eight inputs at a time.
     struct Column {
@@ -247,7 +180,7 @@ struct QuantisedProduct {
                 u32 pairs[2][4];
 #pragma unroll
                 for (u32 half = 0; half < 2; half++) {
-                    columns[j][half].widen(pairs[half], stage + Input::BYTES, warp_column() + j * 16 + half * 8 + lane, chunk);
+                    columns[j][half].widen(pairs[half], stage + WEIGHT_AT, warp_column() + j * 16 + half * 8 + lane, chunk);
                 }
 #pragma unroll
                 for (u32 k = 0; k < 4; k++) a[j][k / 2][k % 2 * 2] = pairs[0][k], a[j][k / 2][k % 2 * 2 + 1] = pairs[1][k];
@@ -267,7 +200,7 @@ struct QuantisedProduct {
         }
     }
 
-    // As `Bf16Product::multiply`. Scales of groups are applied to each weight, all others by `scaled`.
+    // As `Bf16Product::multiply`. Scales of groups are applied to each number, all others by `scaled`.
     template <typename InputRow, typename WeightRow>
     static __device__ __forceinline__ Sums multiply(const product_operands& o, u32 rows, u32 begin, u32 end, InputRow input_row,
                                                     WeightRow weight_row) {
@@ -275,15 +208,18 @@ struct QuantisedProduct {
         Input input;
         Weight weight;
         Groups groups;
+        InputGroups input_groups;
         input.find(o.input, o.inputs, input_row);
         weight.find(o.weight, o.inputs, weight_row);
         if constexpr (HAS_GROUPS) groups.find(o.group_scales, o.inputs, weight_row);
+        if constexpr (HAS_INPUT_GROUPS) input_groups.find(o.input_group_scales, o.inputs, input_row);
         auto copy_stage = [&](u32 tile) {
             u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
             const u32 first = begin + tile * QUANTISED_INPUTS;
             if (first < end) {
-                weight.template copy<true>(stage + Input::BYTES, first, end, o.aligned != 0);
-                if constexpr (HAS_GROUPS) groups.copy(stage + Input::BYTES + Weight::BYTES, first, end, o.groups_aligned != 0);
+                weight.template copy<true>(stage + WEIGHT_AT, first, end, o.aligned != 0);
+                if constexpr (HAS_GROUPS) groups.copy(stage + GROUPS_AT, first, end, o.groups_aligned != 0);
+                if constexpr (HAS_INPUT_GROUPS) input_groups.copy(stage + INPUT_GROUPS_AT, first, end, o.groups_aligned != 0);
                 input.template copy<false>(stage, first, end, o.aligned != 0);
             }
             // A group of nothing keeps the count of groups the same for all.
@@ -300,6 +236,10 @@ struct QuantisedProduct {
             const u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
             if constexpr (HAS_INPUT_SCALES) {
                 add_e4m3(sums, stage, rows);
+#ifdef LACUNA_MULTIPLIES_FP4
+            } else if constexpr (HAS_INPUT_GROUPS) {
+                add_e2m1(sums, stage, rows);
+#endif
             } else {
                 add_bf16(sums, stage, rows);
             }
@@ -310,8 +250,9 @@ struct QuantisedProduct {
     }
 
     static __device__ __forceinline__ float scaled(const product_operands& o, float sum, u64 input_row, u64 weight_row) {
-        if (HAS_GROUPS) sum *= E2M1_UNIT;
+        if (HAS_GROUPS && !HAS_INPUT_GROUPS) sum *= E2M1_UNIT;
         if (HAS_INPUT_SCALES) sum *= o.input_scales[input_row];
+        if (HAS_INPUT_GROUPS) sum *= o.input_scale;
         return sum * o.output_scales[weight_row];
     }
 };
@@ -322,3 +263,5 @@ template <u32 ROWS>
 using Bf16Fp8Product = QuantisedProduct<ROWS, bf16, e4m3>;
 template <u32 ROWS>
 using Bf16Nvfp4Product = QuantisedProduct<ROWS, bf16, e2m1_pair>;
+template <u32 ROWS>
+using Nvfp4Product = QuantisedProduct<ROWS, e2m1_pair, e2m1_pair>;

@@ -21,7 +21,24 @@ struct normed_outputs {
     const float* weights[NORMED_OUTPUTS];  // [width], or null for ones
     void* outputs[NORMED_OUTPUTS];         // [rows, width], or null for none
     float* scales[NORMED_OUTPUTS];         // [rows] where the output is e4m3, or null
+    u8* group_scales[NORMED_OUTPUTS];      // [rows, width / 16] where the output is e2m1, or null
+    float input_scales[NORMED_OUTPUTS];    // what those are multiplied by
 };
+
+// Writes this block's row, of which `value(i)` is the number i: as e4m3 where there are `scales`, as e2m1 where there are `group_scales`.
+template <typename Output, typename Value>
+__device__ __forceinline__ void write_row(void* rows, float* scales, u8* group_scales, float input_scale, u32 width, float* scratch,
+                                          Value value) {
+    const u64 first = u64(blockIdx.x) * width;
+    if (scales != nullptr) {
+        write_e4m3_row(static_cast<u8*>(rows) + first, scales + blockIdx.x, width, scratch, value);
+    } else if (group_scales != nullptr) {
+        write_e2m1_row(static_cast<u32*>(rows) + first / 8, group_scales + first / GROUP_INPUTS, width, input_scale, value);
+    } else {
+        Output* output = static_cast<Output*>(rows) + first;
+        for (u32 i = threadIdx.x; i < width; i += blockDim.x) output[i] = from_float<Output>(value(i));
+    }
+}
 
 // Writes this block's row, of whose squares `squares` is the thread's share.
 template <typename Output>
@@ -30,13 +47,7 @@ __device__ __forceinline__ void write_normed(const normed_outputs& normed, const
     const float scale = inverse_root_mean_square(squares, width, eps, scratch);
     for (u32 n = 0; n < NORMED_OUTPUTS; n++) {
         if (normed.outputs[n] == nullptr) continue;
-        const u64 first = u64(blockIdx.x) * width;
         auto value = [&](u32 i) { return row[i] * scale * weight_at(normed.weights[n], i); };
-        if (normed.scales[n] != nullptr) {
-            write_e4m3_row(static_cast<u8*>(normed.outputs[n]) + first, normed.scales[n] + blockIdx.x, width, scratch, value);
-        } else {
-            Output* output = static_cast<Output*>(normed.outputs[n]) + first;
-            for (u32 i = threadIdx.x; i < width; i += blockDim.x) output[i] = from_float<Output>(value(i));
-        }
+        write_row<Output>(normed.outputs[n], normed.scales[n], normed.group_scales[n], normed.input_scales[n], width, scratch, value);
     }
 }

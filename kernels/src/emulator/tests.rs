@@ -1,3 +1,5 @@
+mod block_scaled;
+
 use super::*;
 use crate::kernel::kernel;
 use crate::{Arena, Buffer, Device};

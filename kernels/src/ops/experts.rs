@@ -4,10 +4,10 @@ use crate::error::require;
 use crate::kernel::{Kernel, Launch, kernel};
 use crate::memory::{Slice, SliceMut};
 use crate::ops::linear::{
-    BF16_FP8_TILES, BF16_NVFP4_TILES, EXACT_TILE, FP8_TILES, Input, Operand, Operands, PAIR_BYTES, TENSOR_TILES,
-    TILE_COLUMNS, Tile, Weights, mismatch,
+    BF16_FP8_TILES, BF16_NVFP4_TILES, EXACT_TILE, FP8_TILES, Fp4Order, Input, NVFP4_TILES, Operand, Operands,
+    PAIR_BYTES, TENSOR_TILES, TILE_COLUMNS, Tile, Weights, mismatch,
 };
-use crate::ops::quantised::Fp8Rows;
+use crate::ops::quantised::{Fp4Rows, Fp8Rows};
 use crate::ops::router::Routing;
 use crate::{Error, bf16};
 
@@ -48,6 +48,12 @@ kernel!(static GATED_BF16_NVFP4_32: "experts_quantised", experts_gated_bf16_nvfp
 kernel!(static GATED_BF16_NVFP4_64: "experts_quantised", experts_gated_bf16_nvfp4_64(ExpertsParameters));
 kernel!(static DOWN_BF16_NVFP4_32: "experts_quantised", experts_down_bf16_nvfp4_32(ExpertsParameters));
 kernel!(static DOWN_BF16_NVFP4_64: "experts_quantised", experts_down_bf16_nvfp4_64(ExpertsParameters));
+kernel!(static GATED_NVFP4_32: "experts_quantised", experts_gated_nvfp4_32(ExpertsParameters));
+kernel!(static GATED_NVFP4_64: "experts_quantised", experts_gated_nvfp4_64(ExpertsParameters));
+kernel!(static GATED_NVFP4_128: "experts_quantised", experts_gated_nvfp4_128(ExpertsParameters));
+kernel!(static DOWN_NVFP4_32: "experts_quantised", experts_down_nvfp4_32(ExpertsParameters));
+kernel!(static DOWN_NVFP4_64: "experts_quantised", experts_down_nvfp4_64(ExpertsParameters));
+kernel!(static DOWN_NVFP4_128: "experts_quantised", experts_down_nvfp4_128(ExpertsParameters));
 
 /// Kernels that do the same at different tile sizes or formats.
 #[doc(hidden)]
@@ -67,6 +73,7 @@ impl ExpertOperand for bf16 {}
 pub trait ExpertInput: Input + sealed::Products {}
 impl<T: ExpertOperand> ExpertInput for Slice<'_, T> {}
 impl ExpertInput for Fp8Rows<'_> {}
+impl ExpertInput for Fp4Rows<'_> {}
 
 mod sealed {
     pub trait Products {
@@ -92,7 +99,7 @@ impl sealed::Products for f32 {
 impl sealed::Products for bf16 {
     fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let (gated, down, tile) = match (weights, mean_rows) {
-            (Weights::F32(_), _) => return None,
+            (Weights::F32(_) | Weights::Nvfp4 { order: Fp4Order::Plain, .. }, _) => return None,
             (Weights::Bf16(_), ..=4) => (&GATED_TENSOR_32, &DOWN_TENSOR_32, TENSOR_TILES[0]),
             (Weights::Bf16(_), 5..=24) => (&GATED_TENSOR_64, &DOWN_TENSOR_64, TENSOR_TILES[1]),
             (Weights::Bf16(_), _) => (&GATED_TENSOR_128, &DOWN_TENSOR_128, TENSOR_TILES[2]),
@@ -118,6 +125,17 @@ impl sealed::Products for Fp8Rows<'_> {
             ..=16 => Variant { gated: &GATED_FP8_32, down: &DOWN_FP8_32, tile: FP8_TILES[0] },
             17..=40 => Variant { gated: &GATED_FP8_64, down: &DOWN_FP8_64, tile: FP8_TILES[1] },
             _ => Variant { gated: &GATED_FP8_128, down: &DOWN_FP8_128, tile: FP8_TILES[2] },
+        })
+    }
+}
+
+impl sealed::Products for Fp4Rows<'_> {
+    fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        let Weights::Nvfp4 { order: Fp4Order::Plain, .. } = weights else { return None };
+        Some(match mean_rows {
+            ..=16 => Variant { gated: &GATED_NVFP4_32, down: &DOWN_NVFP4_32, tile: NVFP4_TILES[0] },
+            17..=40 => Variant { gated: &GATED_NVFP4_64, down: &DOWN_NVFP4_64, tile: NVFP4_TILES[1] },
+            _ => Variant { gated: &GATED_NVFP4_128, down: &DOWN_NVFP4_128, tile: NVFP4_TILES[2] },
         })
     }
 }

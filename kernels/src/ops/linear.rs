@@ -6,6 +6,10 @@ use crate::memory::{Buffer, Element, Slice, SliceMut};
 use crate::ops::quantised::{FP4_GROUP, FP4_WORD, Fp8Rows};
 use crate::{Device, Error, bf16};
 
+mod nvfp4;
+
+pub(crate) use nvfp4::NVFP4_TILES;
+
 /// A matrix `[outputs, inputs]` as a checkpoint stores it.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
@@ -33,13 +37,24 @@ pub enum Weights<'a> {
     },
     /// 4 bits, e2m1, with a scale in e4m3 for every 16 numbers, and one in f32 for each row: matrices that are put together each bring their own.
     Nvfp4 {
-        /// `[outputs, inputs / 8]`, made by [`arrange_fp4`](crate::ops::quantised::arrange_fp4).
+        /// `[outputs, inputs / 8]`.
         words: Slice<'a, u32>,
-        /// `[outputs, inputs / 16]`.
+        /// How a word holds its numbers.
+        order: Fp4Order,
+        /// `[outputs, inputs / 16]`, none of them negative.
         group_scales: Slice<'a, u8>,
         /// `[outputs]`: what its matrix's scales of groups are multiplied by.
         scales: Slice<'a, f32>,
     },
+}
+
+/// How a word holds eight e2m1: that decides what its weights are multiplied with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fp4Order {
+    /// As [`arrange_fp4`](crate::ops::quantised::arrange_fp4) makes it, for inputs in bf16.
+    Arranged,
+    /// The first in the lowest bits, as checkpoints have it, for inputs in e2m1.
+    Plain,
 }
 
 impl Weights<'_> {
@@ -64,7 +79,8 @@ impl Weights<'_> {
             Self::F32(_) => "f32",
             Self::Bf16(_) => "bf16",
             Self::Fp8 { .. } => "fp8",
-            Self::Nvfp4 { .. } => "nvfp4",
+            Self::Nvfp4 { order: Fp4Order::Arranged, .. } => "nvfp4, arranged to be widened",
+            Self::Nvfp4 { order: Fp4Order::Plain, .. } => "nvfp4, as it is stored",
         }
     }
 
@@ -111,8 +127,8 @@ impl Operand for f32 {}
 impl Operand for bf16 {}
 
 /// What products take, as rows: f32, whose products are exact chains of fused multiply-adds, with weights in f32 or bf16; bf16, multiplied on
-/// tensor cores with weights in bf16, or in e4m3 or e2m1 that are widened to it; or e4m3, multiplied with weights in e4m3. All are summed in
-/// f32.
+/// tensor cores with weights in bf16, or in e4m3 or e2m1 that are widened to it; e4m3, multiplied with weights in e4m3; or, where the device has
+/// such tensor cores, e2m1, multiplied with weights in e2m1. All are summed in f32.
 pub trait Input: Copy + sealed::Input {
     /// What a gated product of it is written as.
     type Gated: Element;
@@ -148,12 +164,14 @@ pub struct InputRows<'a> {
     pub(crate) len: usize,
     pub(crate) device: &'a Device,
     scales: Option<Slice<'a, f32>>,
+    /// The scales of groups, and what they are multiplied by.
+    group_scales: Option<(Slice<'a, u8>, f32)>,
 }
 
 impl<T: Operand> sealed::Input for Slice<'_, T> {
     const FORMAT: &'static str = T::FORMAT;
     fn rows(&self) -> InputRows<'_> {
-        InputRows { address: self.address(), len: self.len(), device: self.device(), scales: None }
+        InputRows { address: self.address(), len: self.len(), device: self.device(), scales: None, group_scales: None }
     }
     fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         T::kernels(rows, weights)
@@ -164,7 +182,8 @@ impl sealed::Input for Fp8Rows<'_> {
     const FORMAT: &'static str = "fp8";
     fn rows(&self) -> InputRows<'_> {
         let Self { numbers, scales } = self;
-        InputRows { address: numbers.address(), len: numbers.len(), device: numbers.device(), scales: Some(*scales) }
+        let (address, len, device) = (numbers.address(), numbers.len(), numbers.device());
+        InputRows { address, len, device, scales: Some(*scales), group_scales: None }
     }
     fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let Weights::Fp8 { .. } = weights else { return None };
@@ -189,8 +208,10 @@ pub(crate) struct Operands {
     input: u64,
     weight: u64,
     group_scales: u64,
+    input_group_scales: u64,
     input_scales: u64,
     output_scales: u64,
+    input_scale: f32,
     inputs: u32,
     aligned: u32,
     groups_aligned: u32,
@@ -215,6 +236,8 @@ impl Operands {
         let weight_rows = weights.len() / inputs;
         require!(operation, rows.max(weight_rows) < 1 << 31, "{rows} x {weight_rows} x {inputs} is too large");
         require!(operation, weights.device().is(input.device), "not everything is on the same device");
+        let is_there = input.group_scales.is_none() || input.device.multiplies_fp4();
+        require!(operation, is_there, "this device has no tensor cores for nvfp4, or no kernels that use them");
         let (output_scales, group_scales) = weights.scales();
         let scales_of = |what: &str, scales: Option<Slice<'_, f32>>, rows: usize| {
             let Some(scales) = scales else { return Ok(0) };
@@ -222,24 +245,31 @@ impl Operands {
             require!(operation, scales.device().is(input.device), "not everything is on the same device");
             Ok(scales.address())
         };
-        let groups = group_scales.map(|scales| {
+        let groups_of = |what: &str, scales: Option<Slice<'_, u8>>, len: usize| {
+            let Some(scales) = scales else { return Ok(0) };
             require!(operation, inputs.is_multiple_of(FP4_GROUP), "{inputs} inputs are not groups of {FP4_GROUP}");
-            let expected = weights.len() / FP4_GROUP;
-            require!(operation, scales.len() == expected, "{} scales of {expected} groups of weights", scales.len());
+            let expected = len / FP4_GROUP;
+            require!(operation, scales.len() == expected, "{} scales of {expected} groups of {what}", scales.len());
             require!(operation, scales.device().is(input.device), "not everything is on the same device");
             Ok(scales.address())
-        });
-        let group_scales = groups.transpose()?.unwrap_or(0);
+        };
+        let group_scales = groups_of("weights", group_scales, weights.len())?;
+        let input_groups = input.group_scales.map(|(scales, _)| scales);
+        let input_group_scales = groups_of("the input", input_groups, input.len)?;
         let addresses = input.address | weights.address();
         Ok(Self {
             input: input.address,
             weight: weights.address(),
             group_scales,
+            input_group_scales,
             input_scales: scales_of("the input", input.scales, rows)?,
             output_scales: scales_of("weights", output_scales, weight_rows)?,
+            input_scale: input.group_scales.map_or(0.0, |(_, scale)| scale),
             inputs: inputs as u32,
             aligned: u32::from(addresses.is_multiple_of(16) && inputs.is_multiple_of(weights.chunk_numbers())),
-            groups_aligned: u32::from(group_scales.is_multiple_of(4) && inputs.is_multiple_of(4 * FP4_GROUP)),
+            groups_aligned: u32::from(
+                (group_scales | input_group_scales).is_multiple_of(4) && inputs.is_multiple_of(4 * FP4_GROUP),
+            ),
         })
     }
 }
@@ -369,7 +399,7 @@ impl sealed::Products for bf16 {
     const FORMAT: &'static str = "bf16";
     fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let (linear, gated, tile) = match (weights, rows) {
-            (Weights::F32(_), _) => return None,
+            (Weights::F32(_) | Weights::Nvfp4 { order: Fp4Order::Plain, .. }, _) => return None,
             (Weights::Bf16(_), ..=32) => (&LINEAR_TENSOR_32, &GATED_TENSOR_32, TENSOR_TILES[0]),
             (Weights::Bf16(_), 33..=64) => (&LINEAR_TENSOR_64, &GATED_TENSOR_64, TENSOR_TILES[1]),
             (Weights::Bf16(_), _) => (&LINEAR_TENSOR_128, &GATED_TENSOR_128, TENSOR_TILES[2]),
@@ -392,8 +422,8 @@ impl LinearScratch {
     /// Room for any product: tiles are dealt out among no more blocks than the device runs at a time.
     pub fn new(device: &Device) -> Result<Self, Error> {
         let most = |count: fn(&Tile, usize) -> usize| {
-            let tiles = TENSOR_TILES.iter().chain(&FP8_TILES).chain(&BF16_FP8_TILES).chain(&BF16_NVFP4_TILES);
-            tiles.map(|tile| count(tile, tile.resident(device))).max().unwrap_or(0)
+            let tiles = [&TENSOR_TILES[..], &FP8_TILES, &BF16_FP8_TILES, &BF16_NVFP4_TILES, &NVFP4_TILES].concat();
+            tiles.iter().map(|tile| count(tile, tile.resident(device))).max().unwrap_or(0)
         };
         let sums = most(|tile, blocks| blocks * 2 * tile.rows * TILE_COLUMNS);
         let mut arrivals = device.allocate(most(|_, blocks| blocks * TILES_PER_BLOCK_MAX))?;

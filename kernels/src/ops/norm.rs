@@ -4,8 +4,7 @@ use crate::Error;
 use crate::kernel::kernel;
 use crate::memory::{Slice, SliceMut};
 
-use super::quantised::Fp8RowsMut;
-use super::rows::{NormOutput, Normed, NormedOutputs, NormedRows, Rows};
+use super::rows::{NormOutput, Normed, NormedOutputs, NormedRows, Rows, Target};
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -14,8 +13,10 @@ struct RmsNormParameters {
     weight: u64,
     output: u64,
     scales: u64,
+    group_scales: u64,
     width: u32,
     eps: f32,
+    input_scale: f32,
 }
 
 kernel!(static RMS_NORM_F32: "norm", rms_norm_f32(RmsNormParameters));
@@ -30,21 +31,18 @@ pub fn rms_norm<'a, T: NormOutput>(
     eps: f32,
     output: impl Into<NormedRows<'a, T>>,
 ) -> Result<(), Error> {
-    let (rows, output, scales) = match output.into() {
-        NormedRows::Plain(output) => (Rows::of("rms_norm", &output, width)?, output.address(), 0),
-        NormedRows::Fp8(Fp8RowsMut { numbers, scales }) => {
-            let rows = Rows::of("rms_norm", &numbers, width)?;
-            let scales = rows.input("the list of scales", scales.as_slice(), rows.count)?;
-            (rows, numbers.address(), scales)
-        }
-    };
+    let output = output.into();
+    let rows = Rows::new("rms_norm", output.len(), width, output.device())?;
+    let Target { rows: output, scales, group_scales, input_scale } = rows.target("the output", &output)?;
     let parameters = RmsNormParameters {
         input: rows.input("the input", input, rows.count * width)?,
         weight: weight.map(|weight| rows.weight("the weight", weight)).transpose()?.unwrap_or(0),
         output,
         scales,
+        group_scales,
         width: width as u32,
         eps,
+        input_scale,
     };
     // SAFETY: block r reads and writes row r, inside slices whose lengths were just checked; the output is borrowed mutably.
     #[expect(unsafe_code, reason = "a launch")]

@@ -3,7 +3,7 @@
 use crate::error::require;
 use crate::kernel::Launch;
 use crate::memory::{Element, Slice, SliceMut};
-use crate::ops::quantised::Fp8RowsMut;
+use crate::ops::quantised::{FP4_WORD, Fp4RowsMut, Fp8RowsMut};
 use crate::{Device, Error, bf16};
 
 /// Threads of a block.
@@ -27,7 +27,11 @@ impl<'a> Rows<'a> {
         stream: &SliceMut<'a, T>,
         width: usize,
     ) -> Result<Self, Error> {
-        let (len, device) = (stream.len(), stream.device());
+        Self::new(operation, stream.len(), width, stream.device())
+    }
+
+    /// Rows of so many numbers together.
+    pub(crate) fn new(operation: &'static str, len: usize, width: usize, device: &'a Device) -> Result<Self, Error> {
         require!(operation, width > 0 && width < 1 << 31, "rows of {width} numbers");
         require!(operation, len.is_multiple_of(width), "{len} numbers are not rows of {width}");
         require!(operation, len / width < 1 << 31, "{} rows are too many", len / width);
@@ -49,23 +53,43 @@ impl<'a> Rows<'a> {
     /// The same of what is written row by row.
     pub(crate) fn normed<T: NormOutput>(&self, outputs: Normed<'_, T>) -> Result<NormedOutputs, Error> {
         let none = [0; NORMED_OUTPUTS];
-        let mut checked = NormedOutputs { weights: none, outputs: none, scales: none };
+        let mut checked = NormedOutputs {
+            weights: none,
+            outputs: none,
+            scales: none,
+            group_scales: none,
+            input_scales: [0.0; NORMED_OUTPUTS],
+        };
         for (index, output) in outputs.into_iter().enumerate() {
             let Some(NormedOutput { weight, output }) = output else { continue };
             checked.weights[index] =
                 weight.map(|weight| self.weight("an output's weight", weight)).transpose()?.unwrap_or(0);
-            let len = self.count * self.width;
-            match output {
-                NormedRows::Plain(output) => {
-                    checked.outputs[index] = self.input("an output", output.as_slice(), len)?
-                }
-                NormedRows::Fp8(Fp8RowsMut { numbers, scales }) => {
-                    checked.outputs[index] = self.input("an output", numbers.as_slice(), len)?;
-                    checked.scales[index] = self.input("an output's list of scales", scales.as_slice(), self.count)?;
-                }
-            }
+            let target = self.target("an output", &output)?;
+            checked.outputs[index] = target.rows;
+            checked.scales[index] = target.scales;
+            checked.group_scales[index] = target.group_scales;
+            checked.input_scales[index] = target.input_scale;
         }
         Ok(checked)
+    }
+
+    /// Checks that what a norm is written as are these rows, and says where.
+    pub(crate) fn target<T: NormOutput>(&self, what: &str, output: &NormedRows<'_, T>) -> Result<Target, Error> {
+        let len = self.count * self.width;
+        let none = Target { rows: 0, scales: 0, group_scales: 0, input_scale: 0.0 };
+        Ok(match output {
+            NormedRows::Plain(output) => Target { rows: self.input(what, output.as_slice(), len)?, ..none },
+            NormedRows::Fp8(Fp8RowsMut { numbers, scales }) => Target {
+                rows: self.input(what, numbers.as_slice(), len)?,
+                scales: self.input(&format!("{what}'s list of scales"), scales.as_slice(), self.count)?,
+                ..none
+            },
+            NormedRows::Fp4(output) => {
+                let group_scales = output.group_scales_of(self, what)?;
+                let rows = self.input(what, output.words.as_slice(), len / FP4_WORD)?;
+                Target { rows, group_scales, input_scale: output.scale, ..none }
+            }
+        })
     }
 
     /// A block a row, with so many rows of shared memory.
@@ -119,11 +143,46 @@ pub enum NormedRows<'a, T> {
     Plain(SliceMut<'a, T>),
     /// In e4m3 with a scale for each row, as [`quantise_rows`](super::quantised::quantise_rows) makes them of what the norm is in f32.
     Fp8(Fp8RowsMut<'a>),
+    /// In e2m1 with a scale for each group, as [`quantise_groups`](super::quantised::quantise_groups) makes them of what the norm is in f32.
+    Fp4(Fp4RowsMut<'a>),
+}
+
+impl<T: Element> NormedRows<'_, T> {
+    /// How many numbers.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Plain(output) => output.len(),
+            Self::Fp8(output) => output.numbers.len(),
+            Self::Fp4(output) => output.len(),
+        }
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        match self {
+            Self::Plain(output) => output.device(),
+            Self::Fp8(output) => output.numbers.device(),
+            Self::Fp4(output) => output.words.device(),
+        }
+    }
+}
+
+/// Where rows are written by a norm, and which scales it needs for it.
+pub(crate) struct Target {
+    pub(crate) rows: u64,
+    pub(crate) scales: u64,
+    pub(crate) group_scales: u64,
+    pub(crate) input_scale: f32,
 }
 
 impl<'a, T> From<SliceMut<'a, T>> for NormedRows<'a, T> {
     fn from(rows: SliceMut<'a, T>) -> Self {
         Self::Plain(rows)
+    }
+}
+
+impl<'a, T> From<Fp4RowsMut<'a>> for NormedRows<'a, T> {
+    fn from(rows: Fp4RowsMut<'a>) -> Self {
+        Self::Fp4(rows)
     }
 }
 
@@ -139,4 +198,6 @@ pub(crate) struct NormedOutputs {
     weights: [u64; NORMED_OUTPUTS],
     outputs: [u64; NORMED_OUTPUTS],
     scales: [u64; NORMED_OUTPUTS],
+    group_scales: [u64; NORMED_OUTPUTS],
+    input_scales: [f32; NORMED_OUTPUTS],
 }

@@ -32,6 +32,41 @@ pub fn e2m1(bits: u8) -> f32 {
     if bits & 8 == 0 { magnitude } else { -magnitude }
 }
 
+/// The four bits of the e2m1 nearest to a number, of two equally near ones the even one; the greatest for what is beyond it, and those of 6 for
+/// what is no number.
+pub fn to_e2m1(number: f32) -> u8 {
+    if number.is_nan() {
+        return 7;
+    }
+    // What is infinite would be as far from all of them.
+    let distance = |bits: u8| (f64::from(e2m1(bits)) - f64::from(number.abs().min(6.0))).abs();
+    let nearest = (0..8_u8).reduce(|best, bits| {
+        let is_nearer = distance(bits) < distance(best) || (distance(bits) == distance(best) && bits % 2 == 0);
+        if is_nearer { bits } else { best }
+    });
+    nearest.unwrap_or(0) | if number.is_sign_negative() { 8 } else { 0 }
+}
+
+/// Groups of 16 quantised each by its greatest magnitude, in units of `scale`: their numbers as e2m1, eight a word, and the groups' scales as
+/// e4m3.
+pub fn quantise_groups(input: &[f32], scale: f32) -> (Vec<u32>, Vec<u8>) {
+    let (mut words, mut scales) = (Vec::with_capacity(input.len() / 8), Vec::new());
+    for group in input.chunks_exact(16) {
+        let any_nan = group.iter().any(|number| number.is_nan());
+        let greatest = group.iter().fold(0.0_f32, |greatest, number| greatest.max(number.abs()));
+        let group_scale = to_e4m3(if any_nan { f32::NAN } else { greatest / 6.0 / scale });
+        let unit = e4m3(group_scale) * scale;
+        let code = |number: &f32| if unit == 0.0 { 0 } else { to_e2m1(number / unit) };
+        words.extend(
+            group
+                .chunks_exact(8)
+                .map(|eight| eight.iter().rev().fold(0, |word, number| word << 4 | u32::from(code(number)))),
+        );
+        scales.push(group_scale);
+    }
+    (words, scales)
+}
+
 /// Rows quantised each by its greatest magnitude: their numbers as e4m3, and their scales.
 pub fn quantise_rows(input: &[f32], width: usize) -> (Vec<u8>, Vec<f32>) {
     let (mut numbers, mut scales) = (Vec::with_capacity(input.len()), Vec::new());

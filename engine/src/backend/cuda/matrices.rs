@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use lacuna_kernels::ops::experts::{experts_down, experts_gated};
-use lacuna_kernels::ops::linear::{LinearScratch, Matrix, Weights as WeightSlice, gated_linear, linear};
+use lacuna_kernels::ops::linear::{Fp4Order, LinearScratch, Matrix, Weights as WeightSlice, gated_linear, linear};
 use lacuna_kernels::ops::quantised::{FP4_WORD, Fp8Rows, Fp8RowsMut, quantise_rows};
 use lacuna_kernels::ops::router::Routing;
 use lacuna_kernels::ops::rows::NormedRows;
@@ -88,6 +88,7 @@ impl WeightMatrix {
             }
             Numbers::Nvfp4 { words, group_scales, scales } => WeightSlice::Nvfp4 {
                 words: words.as_slice(),
+                order: Fp4Order::Arranged,
                 group_scales: group_scales.as_slice(),
                 scales: scales.as_slice(),
             },

@@ -1,3 +1,4 @@
+mod nvfp4;
 mod quantised;
 
 use super::*;

@@ -1,9 +1,9 @@
 use super::*;
 use crate::bf16;
-use crate::ops::quantised::Fp8RowsMut;
+use crate::ops::quantised::{Fp4RowsMut, Fp8RowsMut};
 use crate::ops::rows::NormedOutput;
 use crate::reference::norm as reference;
-use crate::reference::quantised::quantise_rows;
+use crate::reference::quantised::{quantise_groups, quantise_rows};
 use crate::testing::{Random, assert_close, assert_close_bf16, on_devices, special_values};
 
 /// Of a result's magnitude: two roundings of the products, and the square root's and the sum's halves.
@@ -135,6 +135,60 @@ fn norms_are_quantised_as_they_are_written() {
         });
         assert!((numbers, scales) == quantise_rows(&normed, width), "{rows} x {width} alone");
     }
+}
+
+#[test]
+fn norms_are_quantised_by_groups_as_they_are_written() {
+    let mut random = Random::new(13);
+    for (rows, width) in [(1, 16), (3, 48), (2, 256), (4, 2816), (0, 32)] {
+        let (stream, addend) = (random.normal(rows * width, 1.0), random.normal(rows * width, 5.0));
+        let weight = random.normal(width, 1.0);
+        let scale = 0.004;
+        // In the middle of the outputs, beside ones of the other kinds.
+        let (normed, words, groups) = on_devices(|device| {
+            let (mut sum, addend, weight) = (device.upload(&stream)?, device.upload(&addend)?, device.upload(&weight)?);
+            let (mut normed, mut bytes) = (device.allocate::<f32>(rows * width)?, device.allocate::<u8>(rows * width)?);
+            let (mut words, mut groups) = (device.allocate(rows * width / 8)?, device.allocate(rows * width / 16)?);
+            let mut scales = device.allocate(rows)?;
+            let grouped = Fp4RowsMut { words: words.as_mut(), group_scales: groups.as_mut(), scale };
+            let output = |output| Some(NormedOutput { weight: Some(weight.as_slice()), output });
+            let outputs = [
+                output(normed.as_mut().into()),
+                output(grouped.into()),
+                output(Fp8RowsMut { numbers: bytes.as_mut(), scales: scales.as_mut() }.into()),
+            ];
+            add_normed(addend.as_slice(), weight.as_slice(), width, 1e-6, sum.as_mut(), outputs)?;
+            let (normed, bytes) = (normed.as_slice().read()?, bytes.as_slice().read()?);
+            assert!((bytes, scales.as_slice().read()?) == quantise_rows(&normed, width));
+            Ok((normed, words.as_slice().read()?, groups.as_slice().read()?))
+        });
+        assert!((words, groups) == quantise_groups(&normed, scale), "{rows} x {width}");
+        let (normed, words, groups) = on_devices(|device| {
+            let stream = device.upload(&stream)?;
+            let mut normed = device.allocate::<f32>(rows * width)?;
+            rms_norm(stream.as_slice(), None, width, 1e-6, normed.as_mut())?;
+            let (mut words, mut groups) = (device.allocate(rows * width / 8)?, device.allocate(rows * width / 16)?);
+            let grouped = Fp4RowsMut { words: words.as_mut(), group_scales: groups.as_mut(), scale };
+            rms_norm::<bf16>(stream.as_slice(), None, width, 1e-6, grouped)?;
+            Ok((normed.as_slice().read()?, words.as_slice().read()?, groups.as_slice().read()?))
+        });
+        assert!((words, groups) == quantise_groups(&normed, scale), "{rows} x {width} alone");
+    }
+}
+
+#[test]
+fn norms_in_groups_that_do_not_fit_are_refused() {
+    let device = crate::Device::emulator();
+    let input = device.allocate::<f32>(48).unwrap();
+    let (mut words, mut groups) = (device.allocate::<u32>(6).unwrap(), device.allocate::<u8>(3).unwrap());
+    let mut refused = |width: usize, groups_len: usize, scale: f32, expected: &str| {
+        let output = Fp4RowsMut { words: words.as_mut(), group_scales: groups.slice_mut(0..groups_len), scale };
+        let error = rms_norm::<f32>(input.as_slice(), None, width, 1e-6, output).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    refused(24, 3, 1.0, "rows of 24 numbers are not groups of 16");
+    refused(48, 2, 1.0, "the output's list of groups' scales has 2 numbers, not 3");
+    refused(48, 3, 0.0, "the output's scale is 0, not a number above zero");
 }
 
 #[test]

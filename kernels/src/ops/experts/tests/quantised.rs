@@ -5,7 +5,7 @@ use crate::reference::quantised::{e4m3, nvfp4};
 /// Some tensor cores that multiply e4m3 keep fewer bits of a sum than f32 has.
 const FP8_SUM_TOLERANCE: f64 = if cfg!(feature = "card") { 1e-3 } else { SUM_TOLERANCE };
 
-const SHAPES: [Shape; 7] = [
+pub(super) const SHAPES: [Shape; 7] = [
     Shape { rows: 1, experts: 1, slots: 1, hidden: 16, width: 16 },
     Shape { rows: 5, experts: 4, slots: 2, hidden: 144, width: 48 },
     Shape { rows: 33, experts: 2, slots: 2, hidden: 80, width: 32 },
@@ -17,17 +17,17 @@ const SHAPES: [Shape; 7] = [
 ];
 
 /// Matrices of all experts, one below the other, as checkpoints of both formats hold them.
-struct Matrices {
+pub(super) struct Matrices {
     inputs: usize,
     fp8: Vec<u8>,
-    packed: Vec<u8>,
-    group_scales: Vec<u8>,
+    pub(super) packed: Vec<u8>,
+    pub(super) group_scales: Vec<u8>,
     /// Of rows, in either format.
-    scales: Vec<f32>,
+    pub(super) scales: Vec<f32>,
 }
 
 impl Matrices {
-    fn new(random: &mut Random, outputs: usize, inputs: usize) -> Self {
+    pub(super) fn new(random: &mut Random, outputs: usize, inputs: usize) -> Self {
         let mut bytes = |count: usize| (0..count).map(|_| random.next() as u8).collect::<Vec<u8>>();
         let numbers =
             |bytes: Vec<u8>| bytes.into_iter().map(|byte| if byte & 0x7F == 0x7F { 0x38 } else { byte }).collect();
@@ -41,7 +41,7 @@ impl Matrices {
     }
 
     /// The sums of a row with so many rows of a matrix from the first one on, in either format.
-    fn sums(&self, input: &[f32], first: usize, outputs: usize, is_fp8: bool) -> Vec<Sum> {
+    pub(super) fn sums(&self, input: &[f32], first: usize, outputs: usize, is_fp8: bool) -> Vec<Sum> {
         let range = first * self.inputs..(first + outputs) * self.inputs;
         let numbers: Vec<f32> = if is_fp8 {
             self.fp8[range].iter().map(|byte| e4m3(*byte)).collect()
@@ -82,6 +82,7 @@ impl OnDevice {
 
     fn nvfp4(&self) -> Weights<'_> {
         Weights::Nvfp4 {
+            order: Fp4Order::Arranged,
             words: self.words.as_slice(),
             group_scales: self.group_scales.as_slice(),
             scales: self.scales.as_slice(),
@@ -103,7 +104,7 @@ fn dequantised(rows: &[bf16], width: usize) -> Vec<f32> {
     numbers.iter().enumerate().map(|(index, byte)| e4m3(*byte) * scales[index / width]).collect()
 }
 
-fn gated<I: ExpertInput<Gated = bf16>>(
+pub(super) fn gated<I: ExpertInput<Gated = bf16>>(
     device: &Device,
     routing: &Routing,
     input: I,
@@ -115,7 +116,7 @@ fn gated<I: ExpertInput<Gated = bf16>>(
     output.as_slice().read()
 }
 
-fn down<I: ExpertInput>(
+pub(super) fn down<I: ExpertInput>(
     device: &Device,
     routing: &Routing,
     input: I,
@@ -221,6 +222,7 @@ fn quantised_weights_that_do_not_fit_are_refused() {
     let few = Fp8Rows { scales: scales.slice(0..4), ..rows };
     refused(gated(&device, &routing, few, weights.fp8(), width), "4 scales of 5 rows of the input");
     let few = Weights::Nvfp4 {
+        order: Fp4Order::Arranged,
         words: weights.words.as_slice(),
         group_scales: weights.group_scales.slice(1..384 * 9),
         scales: weights.scales.as_slice(),

@@ -56,14 +56,14 @@ impl Bytes {
 }
 
 /// A weight of 4 bits as a checkpoint holds it.
-struct Packed {
-    packed: Vec<u8>,
-    group_scales: Vec<u8>,
-    scales: Vec<f32>,
+pub(super) struct Packed {
+    pub(super) packed: Vec<u8>,
+    pub(super) group_scales: Vec<u8>,
+    pub(super) scales: Vec<f32>,
 }
 
 impl Packed {
-    fn new(random: &mut Random, outputs: usize, inputs: usize) -> Self {
+    pub(super) fn new(random: &mut Random, outputs: usize, inputs: usize) -> Self {
         let bytes = Bytes::new(random, outputs, inputs / 16, 1e-3);
         let packed = (0..outputs * inputs / 2).map(|_| random.next() as u8).collect();
         Self { packed, group_scales: bytes.numbers, scales: bytes.scales }
@@ -91,6 +91,7 @@ impl Quantised {
         match self {
             Self::Fp8(numbers, scales) => Weights::Fp8 { numbers: numbers.as_slice(), scales: scales.as_slice() },
             Self::Nvfp4(words, group_scales, scales) => Weights::Nvfp4 {
+                order: Fp4Order::Arranged,
                 words: words.as_slice(),
                 group_scales: group_scales.as_slice(),
                 scales: scales.as_slice(),
@@ -100,14 +101,13 @@ impl Quantised {
 }
 
 /// The plain and the gated product of an input with a weight.
-fn both<I: Input<Gated = bf16>>(
+pub(super) fn both<I: Input<Gated = bf16>>(
     device: &Device,
     input: I,
-    weights: &Quantised,
+    weights: Weights<'_>,
     outputs: usize,
     rows: usize,
 ) -> Result<(Vec<f32>, Vec<bf16>), Error> {
-    let weights = weights.weights();
     let matrix = Matrix { inputs: weights.len() / outputs, outputs, weights };
     let mut scratch = LinearScratch::new(device)?;
     let mut output = device.allocate::<f32>(rows * outputs)?;
@@ -124,7 +124,7 @@ fn both_of_bf16(
     outputs: usize,
     rows: usize,
 ) -> Result<(Vec<f32>, Vec<bf16>), Error> {
-    both(device, device.upload(input)?.as_slice(), weights, outputs, rows)
+    both(device, device.upload(input)?.as_slice(), weights.weights(), outputs, rows)
 }
 
 fn both_of_fp8(
@@ -135,11 +135,11 @@ fn both_of_fp8(
 ) -> Result<(Vec<f32>, Vec<bf16>), Error> {
     let (numbers, scales) = (device.upload(&input.numbers)?, device.upload(&input.scales)?);
     let rows = Fp8Rows { numbers: numbers.as_slice(), scales: scales.as_slice() };
-    both(device, rows, weights, outputs, input.scales.len())
+    both(device, rows, weights.weights(), outputs, input.scales.len())
 }
 
 /// Sums times their rows' and columns' scales.
-fn scaled(sums: &[Sum], row_scales: Option<&[f32]>, scales: &[f32]) -> Vec<Sum> {
+pub(super) fn scaled(sums: &[Sum], row_scales: Option<&[f32]>, scales: &[f32]) -> Vec<Sum> {
     let scale = |index: usize| {
         let row = row_scales.map_or(1.0, |row_scales| f64::from(row_scales[index / scales.len()]));
         row * f64::from(scales[index % scales.len()])
@@ -152,7 +152,7 @@ fn scaled(sums: &[Sum], row_scales: Option<&[f32]>, scales: &[f32]) -> Vec<Sum> 
 }
 
 #[track_caller]
-fn assert_both(found: &(Vec<f32>, Vec<bf16>), sums: &[Sum], outputs: usize, tolerance: f64) {
+pub(super) fn assert_both(found: &(Vec<f32>, Vec<bf16>), sums: &[Sum], outputs: usize, tolerance: f64) {
     assert_within(&widened_sums(&found.0), sums.iter().map(|sum| (sum.value, tolerance * sum.magnitude)));
     let expected = reference::gated(sums, outputs / 2, tolerance).into_iter();
     // The result's own rounding to bf16 is at most half of its last place.
@@ -203,7 +203,7 @@ fn bf16_by_e2m1_is_a_sum_times_groups_and_rows_scales() {
 
 /// Same bits, or both no number.
 #[track_caller]
-fn assert_same(found: &[f32], expected: impl Iterator<Item = f32>) {
+pub(super) fn assert_same(found: &[f32], expected: impl Iterator<Item = f32>) {
     let mut count = 0;
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!(found == &expected || (found.is_nan() && expected.is_nan()), "{index}: {found}, not {expected}");
@@ -348,6 +348,7 @@ fn rows_that_begin_anywhere_are_read_as_well() {
             unreachable!("it was made so")
         };
         let weights = Weights::Nvfp4 {
+            order: Fp4Order::Arranged,
             words: words.slice(2..outputs * inputs / 8 + 2),
             group_scales: group_scales.slice(1..outputs * inputs / 16 + 1),
             scales: scales.slice(1..outputs + 1),
@@ -420,8 +421,8 @@ fn scales_that_do_not_fit_are_refused() {
         linear(wide.as_slice(), &matrix(fp8.weights()), &mut scratch, output.as_mut()),
         "an input in f32 with weights in fp8",
     );
-    let Weights::Nvfp4 { words, scales, .. } = nvfp4.weights() else { unreachable!("it was made so") };
-    let wrong = Weights::Nvfp4 { words, group_scales: bytes.slice(0..5), scales };
+    let Weights::Nvfp4 { words, order, scales, .. } = nvfp4.weights() else { unreachable!("it was made so") };
+    let wrong = Weights::Nvfp4 { words, order, group_scales: bytes.slice(0..5), scales };
     refused(linear(thin.as_slice(), &matrix(wrong), &mut scratch, output.as_mut()), "5 scales of 4 groups of weights");
     let wrong = Matrix { weights: nvfp4.weights(), outputs: 8, inputs: 8 };
     refused(linear(thin.slice(0..8), &wrong, &mut scratch, output.as_mut()), "8 inputs are not groups of 16");
