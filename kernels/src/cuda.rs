@@ -20,7 +20,9 @@ pub(crate) struct Cuda {
     multiprocessors: u32,
     shared_bytes_max: u32,
     shared_bytes_per_multiprocessor: u32,
+    /// What of the instructions that only some architectures have there are kernels for.
     multiplies_fp4: bool,
+    has_warpgroup_products: bool,
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     /// Where work goes that is captured, so that what other threads ask for meanwhile is not.
@@ -77,11 +79,16 @@ mod graph;
 
 pub(crate) use graph::Graph;
 
+/// What asks for the kernels that all cards have: to compare, and to tell whether one architecture's own give wrong results.
+const PORTABLE: &str = "LACUNA_CUDA_PORTABLE";
 const OLDEST_CAPABILITY: (i32, i32) = (8, 0);
 
 /// Kernels that are only in images with instructions for e2m1: one of each file that has any.
 const FP4_FUNCTIONS: [(&str, &CStr); 2] =
     [("linear_quantised", c"linear_nvfp4_32"), ("experts_quantised", c"experts_gated_nvfp4_32")];
+/// The same of products by warpgroups.
+const WARPGROUP_FUNCTIONS: [(&str, &CStr); 2] =
+    [("linear_warpgroup", c"linear_warpgroup_fp8_64x32"), ("experts_warpgroup", c"experts_gated_warpgroup_fp8_64x32")];
 
 impl Cuda {
     pub(crate) fn open(index: usize) -> Result<Self, Error> {
@@ -106,6 +113,7 @@ impl Cuda {
             shared_bytes_per_multiprocessor: attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)?,
             stream: context.new_stream().map_err(driver_error)?,
             capture_stream: context.new_stream().map_err(driver_error)?,
+            has_warpgroup_products: false,
             info,
             context,
             loaded: Mutex::new(Loaded::default()),
@@ -114,10 +122,10 @@ impl Cuda {
         for module in module::MODULES {
             opened.load_module(&mut opened.loaded(), module.family)?;
         }
-        opened.multiplies_fp4 = FP4_FUNCTIONS.iter().try_fold(true, |has_all, (family, name)| {
-            let has = opened.has_function(&mut opened.loaded(), family, name)?;
-            Ok::<_, Error>(has_all && has)
-        })?;
+        if std::env::var_os(PORTABLE).is_none_or(|value| value == "0") {
+            opened.multiplies_fp4 = opened.has_functions(&FP4_FUNCTIONS)?;
+            opened.has_warpgroup_products = opened.has_functions(&WARPGROUP_FUNCTIONS)?;
+        }
         Ok(opened)
     }
 
@@ -131,6 +139,10 @@ impl Cuda {
 
     pub(crate) fn multiplies_fp4(&self) -> bool {
         self.multiplies_fp4
+    }
+
+    pub(crate) fn has_warpgroup_products(&self) -> bool {
+        self.has_warpgroup_products
     }
 
     pub(crate) fn shared_bytes_max(&self) -> u32 {
@@ -305,7 +317,14 @@ impl Cuda {
         Ok(function)
     }
 
-    /// Whether the image that was loaded of a file has this kernel.
+    /// Whether the images that were loaded of some files have these kernels, all of them.
+    fn has_functions(&self, functions: &[(&'static str, &CStr)]) -> Result<bool, Error> {
+        functions.iter().try_fold(true, |has_all, (family, name)| {
+            let has = self.has_function(&mut self.loaded(), family, name)?;
+            Ok(has_all && has)
+        })
+    }
+
     #[expect(unsafe_code, reason = "the driver's functions are foreign")]
     fn has_function(&self, loaded: &mut Loaded, family: &'static str, name: &CStr) -> Result<bool, Error> {
         let module = self.load_module(loaded, family)?;

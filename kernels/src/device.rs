@@ -117,6 +117,11 @@ impl Device {
         !matches!(self.executor, Executor::Cuda(_))
     }
 
+    /// Whether the kernels by warpgroups are there: an instruction of sm_90a alone.
+    pub(crate) fn has_warpgroup_products(&self) -> bool {
+        dispatch!(self, executor => executor.has_warpgroup_products())
+    }
+
     /// Dynamic shared memory that a block may ask for.
     pub(crate) fn shared_bytes_max(&self) -> u32 {
         dispatch!(self, executor => executor.shared_bytes_max())

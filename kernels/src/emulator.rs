@@ -25,12 +25,14 @@ pub struct EmulatorOptions {
     pub multiprocessors: u32,
     /// Dynamic shared memory that a block may ask for.
     pub shared_bytes: u32,
+    /// Whether products go by warpgroups, as on sm_90a; their blocks need more shared memory than other cards have.
+    pub warpgroups: bool,
+    /// Whether it says that it multiplies e2m1 by e2m1, as only some cards do.
+    pub multiplies_fp4: bool,
     /// Whether the last block and the last thread run first: results must not depend on it.
     pub reversed: bool,
     /// Threads of the processor that run blocks at the same time, at most.
     pub threads: u32,
-    /// Whether it says that it multiplies e2m1 by e2m1, as only some cards do.
-    pub multiplies_fp4: bool,
 }
 
 impl Default for EmulatorOptions {
@@ -39,15 +41,29 @@ impl Default for EmulatorOptions {
             memory_bytes: 4 << 30,
             multiprocessors: 4,
             shared_bytes: SHARED_BYTES_MAX,
+            warpgroups: false,
+            multiplies_fp4: false,
             reversed: false,
             threads: 1,
-            multiplies_fp4: false,
         }
+    }
+}
+
+impl EmulatorOptions {
+    /// With what sm_90a has beyond the others.
+    pub fn hopper() -> Self {
+        Self { shared_bytes: HOPPER_SHARED_BYTES_MAX, warpgroups: true, ..Self::default() }
+    }
+
+    /// With what compute capability 12 has beyond the others.
+    pub fn blackwell() -> Self {
+        Self { multiplies_fp4: true, ..Self::default() }
     }
 }
 
 /// Of the cards that the kernels are for, the least that one offers a block.
 const SHARED_BYTES_MAX: u32 = 99 * 1024;
+const HOPPER_SHARED_BYTES_MAX: u32 = 227 * 1024;
 /// Two blocks of the largest kind, as on larger cards.
 const SHARED_BYTES_PER_MULTIPROCESSOR: u32 = 228 * 1024;
 const GUARD_BYTES: usize = ALIGNMENT;
@@ -87,6 +103,10 @@ impl Emulator {
 
     pub(crate) fn multiplies_fp4(&self) -> bool {
         self.options.multiplies_fp4
+    }
+
+    pub(crate) fn has_warpgroup_products(&self) -> bool {
+        self.options.warpgroups
     }
 
     pub(crate) fn shared_bytes_max(&self) -> u32 {

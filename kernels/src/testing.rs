@@ -50,20 +50,35 @@ pub(crate) fn special_values() -> [f32; 8] {
 /// Runs the work on emulators that take blocks and threads in order, in reverse, and several blocks at a time, which must agree to the bit, and
 /// returns their answer. With the feature `card` it runs on the first card instead, twice.
 pub(crate) fn on_devices<R: Bits>(work: impl Fn(&Device) -> Result<R, Error>) -> R {
-    agreed(if cfg!(feature = "card") { vec![card(); 2] } else { emulators() }, work)
+    on_devices_like(EmulatorOptions::default(), work)
 }
+
+/// The same on every kind of card that has kernels of its own for products; an answer of each.
+pub(crate) fn on_kinds<R: Bits>(work: impl Fn(&Device) -> Result<R, Error>) -> Vec<R> {
+    let kinds = if cfg!(feature = "card") { &KINDS[..1] } else { &KINDS };
+    kinds.iter().map(|kind| on_devices_like(kind(), &work)).collect()
+}
+
+/// Cards that differ in what they multiply the same numbers by. A card that is there is of one kind.
+pub(crate) const KINDS: [fn() -> EmulatorOptions; 2] = [EmulatorOptions::default, EmulatorOptions::hopper];
 
 /// The same, on emulators too where the card multiplies no e2m1 by e2m1.
 pub(crate) fn on_devices_with_fp4<R: Bits>(work: impl Fn(&Device) -> Result<R, Error>) -> R {
-    agreed(if cfg!(feature = "card") && card().multiplies_fp4() { vec![card(); 2] } else { emulators() }, work)
+    if cfg!(feature = "card") && !card().multiplies_fp4() {
+        return agreed(emulators(EmulatorOptions::blackwell()), work);
+    }
+    on_devices_like(EmulatorOptions::blackwell(), work)
+}
+
+fn on_devices_like<R: Bits>(options: EmulatorOptions, work: impl Fn(&Device) -> Result<R, Error>) -> R {
+    agreed(if cfg!(feature = "card") { vec![card(); 2] } else { emulators(options) }, work)
 }
 
 fn card() -> Device {
     Device::cuda(0).unwrap_or_else(|error| panic!("the tests were asked to run on a card: {error}"))
 }
 
-fn emulators() -> Vec<Device> {
-    let options = EmulatorOptions { multiplies_fp4: true, ..EmulatorOptions::default() };
+fn emulators(options: EmulatorOptions) -> Vec<Device> {
     let several = [options, EmulatorOptions { reversed: true, ..options }, EmulatorOptions { threads: 3, ..options }];
     several.map(Device::emulator_with).to_vec()
 }

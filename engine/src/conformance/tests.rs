@@ -12,7 +12,7 @@ use super::{Forward, Input, Output};
 use crate::Error;
 use crate::backend::cpu::{CpuBackend, Nvfp4Inputs};
 use crate::backend::cuda::CudaBackend;
-use crate::backend::cuda::tests::device;
+use crate::backend::cuda::tests::{device, device_kinds};
 use crate::checkpoint::quantised::Scheme;
 use crate::checkpoint::{Checkpoint, Dtype};
 use crate::local::OnBackend;
@@ -77,7 +77,7 @@ fn recorded(prefix: &str) -> Vec<Recorded> {
 }
 
 impl Recorded {
-    fn run(&self, denoise: bool, run_on: RunOn) -> Output {
+    fn run(&self, denoise: bool, run_on: impl Fn(&Checkpoint, Forward<'_>) -> Result<Output, Error>) -> Output {
         let checkpoint = Checkpoint::open_folder(&self.checkpoint).unwrap();
         let input = Input::read(&self.input, checkpoint.config.vocab_size, denoise).unwrap();
         let work = Forward { checkpoint: &checkpoint, input: &input, denoise };
@@ -90,7 +90,7 @@ impl Recorded {
     }
 
     /// The relative L2 distance of the logits from the recorded ones.
-    fn distance(&self, run_on: RunOn) -> f64 {
+    fn distance(&self, run_on: impl Fn(&Checkpoint, Forward<'_>) -> Result<Output, Error>) -> f64 {
         let expected = std::fs::read(&self.expected).unwrap();
         let expected = floats(&SafeTensors::deserialize(&expected).unwrap(), "logits");
         relative_distance(&logits(self.run(false, run_on)), &expected)
@@ -193,15 +193,14 @@ fn bf16_products_stay_near_the_reference() {
         let schemes = checkpoint.schemes();
         quantised += usize::from(!schemes.is_empty());
         let tolerance = if schemes.contains(&Scheme::Fp8) { ROUNDED_TOLERANCE } else { BF16_TOLERANCE };
-        let got = logits(run.run(false, |checkpoint, work| {
-            let backend = CudaBackend::<bf16>::new(&device(), &checkpoint.config, checkpoint, &mut |_| {})?;
-            work.run(backend, String::new())
-        }));
-        let expected = std::fs::read(&run.expected).unwrap();
-        let expected = floats(&SafeTensors::deserialize(&expected).unwrap(), "logits");
-        let distance = relative_distance(&got, &expected);
-        println!("bf16 {distance:.2e} {}", run.name());
-        assert!(distance < tolerance, "{distance:.2e} {}", run.name());
+        for (kind, device) in device_kinds() {
+            let distance = run.distance(|checkpoint, work| {
+                let backend = CudaBackend::<bf16>::new(&device, &checkpoint.config, checkpoint, &mut |_| {})?;
+                work.run(backend, String::new())
+            });
+            println!("{kind} bf16 {distance:.2e} {}", run.name());
+            assert!(distance < tolerance, "{kind} {distance:.2e} {}", run.name());
+        }
     }
     assert!(checkpoints > 0, "no golden checkpoint is stored as bf16");
     assert!(quantised >= 4, "only {quantised} passes of quantised checkpoints");

@@ -26,7 +26,7 @@ __device__ __forceinline__ u64 expert_input(const experts_parameters& p, u32 pla
 template <typename Product, bool GATED>
 __device__ __forceinline__ void tensor_experts(const experts_parameters& p) {
     using Shape = typename Product::Shape;
-    constexpr u32 block_columns = GATED ? TENSOR_COLUMNS / 2 : TENSOR_COLUMNS;
+    constexpr u32 block_columns = Product::COLUMNS / (GATED ? 2 : 1);
     const u32 first_column = blockIdx.x * block_columns;
     const u32 expert = blockIdx.y;
     const u32 end = p.starts[expert + 1];

@@ -68,7 +68,7 @@ __device__ __forceinline__ bool add_parts(typename Product::Sums& sums, const li
 template <typename Product, bool GATED>
 __device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
     using Shape = typename Product::Shape;
-    constexpr u32 block_columns = GATED ? TENSOR_COLUMNS / 2 : TENSOR_COLUMNS;
+    constexpr u32 block_columns = Product::COLUMNS / (GATED ? 2 : 1);
     const u32 inputs = p.operands.inputs;
     const u32 units_of_tile = divide_up(inputs, Product::INPUTS);
     const Units units = {units_of_tile, u64(p.tiles) * units_of_tile};

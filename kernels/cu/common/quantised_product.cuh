@@ -22,6 +22,7 @@
 template <u32 ROWS, typename Input_, typename Weight_>
 struct QuantisedProduct {
     using Shape = TensorShape<ROWS>;
+    static constexpr u32 COLUMNS = TENSOR_COLUMNS;
     static constexpr u32 INPUTS = QUANTISED_INPUTS;
     static constexpr bool HAS_GROUPS = Storage<Weight_>::BITS == 4;
     static constexpr bool HAS_INPUT_GROUPS = Storage<Input_>::BITS == 4;
@@ -217,10 +218,15 @@ struct QuantisedProduct {
             u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
             const u32 first = begin + tile * QUANTISED_INPUTS;
             if (first < end) {
-                weight.template copy<true>(stage + WEIGHT_AT, first, end, o.aligned != 0);
                 if constexpr (HAS_GROUPS) groups.copy(stage + GROUPS_AT, first, end, o.groups_aligned != 0);
                 if constexpr (HAS_INPUT_GROUPS) input_groups.copy(stage + INPUT_GROUPS_AT, first, end, o.groups_aligned != 0);
-                input.template copy<false>(stage, first, end, o.aligned != 0);
+                if (o.aligned != 0) {
+                    weight.template copy<true>(stage + WEIGHT_AT, first, end);
+                    input.template copy<false>(stage, first, end);
+                } else {
+                    weight.copy_unaligned(stage + WEIGHT_AT, first, end);
+                    input.copy_unaligned(stage, first, end);
+                }
             }
             // A group of nothing keeps the count of groups the same for all.
             async_commit();

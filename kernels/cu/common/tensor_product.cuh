@@ -6,15 +6,13 @@
 
 #pragma once
 
+#include "common/copied_rows.cuh"
 #include "common/matrix.cuh"
-#include "common/operands.cuh"
 #include "common/warp.cuh"
 
 constexpr u32 TENSOR_COLUMNS = 64;
 constexpr u32 TENSOR_INPUTS = 64;
 constexpr u32 TENSOR_STAGES = 4;
-constexpr u32 CHUNK_NUMBERS = 8;
-constexpr u32 CHUNKS = TENSOR_INPUTS / CHUNK_NUMBERS;
 
 // How a tile of so many rows is spread over warps. A warp has at least 16 columns: where columns of two matrices alternate by eights, a
 // thread holds both numbers of a pair.
@@ -28,11 +26,6 @@ struct TensorShape {
     static constexpr u32 WARP_COLUMNS = TENSOR_COLUMNS / (WARPS / WARPS_ALONG_ROWS);
     static constexpr u32 ROW_TILES = WARP_ROWS / 16;
     static constexpr u32 COLUMN_TILES = WARP_COLUMNS / 8;
-    // Rows whose chunks one thread copies.
-    static constexpr u32 ROWS_AT_ONCE = THREADS / CHUNKS;
-    static constexpr u32 INPUT_COPIES = ROWS / ROWS_AT_ONCE;
-    static constexpr u32 WEIGHT_COPIES = TENSOR_COLUMNS / ROWS_AT_ONCE;
-    static constexpr u32 STAGE_NUMBERS = (ROWS + TENSOR_COLUMNS) * TENSOR_INPUTS;
     static constexpr u32 SUMS = ROW_TILES * COLUMN_TILES * 4;
 };
 
@@ -52,52 +45,28 @@ __device__ __forceinline__ u32 tensor_column(u32 column_tile, u32 element) {
     return warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS + column_tile * 8 + lane_index() % 4 * 2 + element % 2;
 }
 
-// Multiplies over the inputs from `begin`, a multiple of 64, to `end`. `input_row(i)` and `weight_row(i)` give where the tile's rows
-// begin, or null where there is none; rows from `rows` on are none. With `aligned` all of them begin at multiples of 16 bytes and `end` is
-// a multiple of 8.
+// Multiplies over the inputs from `begin`, a multiple of 64, to `end`. `input_row(i)` and `weight_row(i)` give which rows of the operands the tile's
+// rows are, or NO_ROW; rows from `rows` on are none.
 template <typename Shape, typename InputRow, typename WeightRow>
-__device__ __forceinline__ TensorSums<Shape> tensor_product(u32 rows, u32 begin, u32 end, bool aligned, InputRow input_row,
+__device__ __forceinline__ TensorSums<Shape> tensor_product(const product_operands& o, u32 rows, u32 begin, u32 end, InputRow input_row,
                                                             WeightRow weight_row) {
-    bf16* stages = reinterpret_cast<bf16*>(shared_memory());
-    const u32 chunk = threadIdx.x % CHUNKS;
-    const u32 copied_row = threadIdx.x / CHUNKS;
-    const bf16* inputs[Shape::INPUT_COPIES];
-    const bf16* weights[Shape::WEIGHT_COPIES];
-#pragma unroll
-    for (u32 i = 0; i < Shape::INPUT_COPIES; i++) inputs[i] = input_row(copied_row + i * Shape::ROWS_AT_ONCE);
-#pragma unroll
-    for (u32 i = 0; i < Shape::WEIGHT_COPIES; i++) weights[i] = weight_row(copied_row + i * Shape::ROWS_AT_ONCE);
-
-    // Behind the last input both sides have to be zero. Rows that are not there may be anything: they make only results that are not there.
-    auto copy_unaligned = [&](bf16* target, const bf16* row, u32 at) {
-        for (u32 i = 0; i < CHUNK_NUMBERS; i++) target[i] = at + i < end ? row[at + i] : bf16{0};
-    };
+    using Input = CopiedRows<bf16, Shape::ROWS, Shape::THREADS, EightRowPattern>;
+    using Weight = CopiedRows<bf16, TENSOR_COLUMNS, Shape::THREADS, EightRowPattern>;
+    u8* stages = shared_memory();
+    Input input;
+    Weight weight;
+    input.find(o.input, o.inputs, input_row);
+    weight.find(o.weight, o.inputs, weight_row);
     auto copy_stage = [&](u32 tile) {
-        bf16* stage = stages + tile % TENSOR_STAGES * Shape::STAGE_NUMBERS;
-        const u32 at = begin + tile * TENSOR_INPUTS + chunk * CHUNK_NUMBERS;
-        if (at - chunk * CHUNK_NUMBERS < end) {
-            const u32 valid_bytes = at < end ? 16 : 0;
-#pragma unroll
-            for (u32 i = 0; i < Shape::WEIGHT_COPIES; i++) {
-                const u32 row = copied_row + i * Shape::ROWS_AT_ONCE;
-                bf16* target = stage + (Shape::ROWS + row) * TENSOR_INPUTS + (chunk ^ row % CHUNKS) * CHUNK_NUMBERS;
-                if (weights[i] == nullptr) continue;
-                if (aligned) {
-                    async_copy_16_ahead(target, weights[i] + (at < end ? at : begin), valid_bytes);
-                } else {
-                    copy_unaligned(target, weights[i], at);
-                }
-            }
-#pragma unroll
-            for (u32 i = 0; i < Shape::INPUT_COPIES; i++) {
-                const u32 row = copied_row + i * Shape::ROWS_AT_ONCE;
-                bf16* target = stage + row * TENSOR_INPUTS + (chunk ^ row % CHUNKS) * CHUNK_NUMBERS;
-                if (inputs[i] == nullptr) continue;
-                if (aligned) {
-                    async_copy_16(target, inputs[i] + (at < end ? at : begin), valid_bytes);
-                } else {
-                    copy_unaligned(target, inputs[i], at);
-                }
+        u8* stage = stages + tile % TENSOR_STAGES * (Input::BYTES + Weight::BYTES);
+        const u32 first = begin + tile * TENSOR_INPUTS;
+        if (first < end) {
+            if (o.aligned != 0) {
+                weight.template copy<true>(stage + Input::BYTES, first, end);
+                input.template copy<false>(stage, first, end);
+            } else {
+                weight.copy_unaligned(stage + Input::BYTES, first, end);
+                input.copy_unaligned(stage, first, end);
             }
         }
         // A group of nothing keeps the count of groups the same for all.
@@ -116,15 +85,14 @@ __device__ __forceinline__ TensorSums<Shape> tensor_product(u32 rows, u32 begin,
         // Behind it this tile is there for all threads, and nobody reads the one before, whose place the next copies take.
         block_barrier();
         copy_stage(tile + TENSOR_STAGES - 1);
-        const bf16* stage = stages + tile % TENSOR_STAGES * Shape::STAGE_NUMBERS;
+        const u8* stage = stages + tile % TENSOR_STAGES * (Input::BYTES + Weight::BYTES);
 #pragma unroll
         for (u32 step = 0; step < TENSOR_INPUTS / 16; step++) {
             u32 b[Shape::COLUMN_TILES / 2][4];
 #pragma unroll
             for (u32 pair = 0; pair < Shape::COLUMN_TILES / 2; pair++) {
-                const u32 row = Shape::ROWS + warp_column + pair * 16 + matrix / 2 * 8 + matrix_row;
-                const u32 permuted = (step * 2 + matrix % 2) ^ matrix_row;
-                load_matrices_x4(b[pair], stage + row * TENSOR_INPUTS + permuted * CHUNK_NUMBERS);
+                const u32 row = warp_column + pair * 16 + matrix / 2 * 8 + matrix_row;
+                load_matrices_x4(b[pair], stage + Input::BYTES + EightRowPattern::place(row, step * 2 + matrix % 2));
             }
 #pragma unroll
             for (u32 i = 0; i < Shape::ROW_TILES; i++) {
@@ -132,8 +100,7 @@ __device__ __forceinline__ TensorSums<Shape> tensor_product(u32 rows, u32 begin,
                 if (warp_row + i * 16 < rows) {
                     u32 a[4];
                     const u32 row = warp_row + i * 16 + matrix % 2 * 8 + matrix_row;
-                    const u32 permuted = (step * 2 + matrix / 2) ^ matrix_row;
-                    load_matrices_x4(a, stage + row * TENSOR_INPUTS + permuted * CHUNK_NUMBERS);
+                    load_matrices_x4(a, stage + EightRowPattern::place(row, step * 2 + matrix / 2));
 #pragma unroll
                     for (u32 j = 0; j < Shape::COLUMN_TILES; j++) {
                         const u32 half[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
@@ -182,6 +149,7 @@ template <u32 ROWS>
 struct Bf16Product {
     using Shape = TensorShape<ROWS>;
     using Sums = TensorSums<Shape>;
+    static constexpr u32 COLUMNS = TENSOR_COLUMNS;
     // What products begin and end at multiples of, but for the last input.
     static constexpr u32 INPUTS = TENSOR_INPUTS;
     // A thread's results are of so many rows, and of each of them so many runs of columns side by side.
@@ -195,9 +163,7 @@ struct Bf16Product {
     template <typename InputRow, typename WeightRow>
     static __device__ __forceinline__ Sums multiply(const product_operands& o, u32 rows, u32 begin, u32 end, InputRow input_row,
                                                     WeightRow weight_row) {
-        auto input = [&](u32 row) { return row_of<bf16>(o.input, input_row(row), o.inputs); };
-        auto weight = [&](u32 row) { return row_of<bf16>(o.weight, weight_row(row), o.inputs); };
-        return tensor_product<Shape>(rows, begin, end, o.aligned != 0, input, weight);
+        return tensor_product<Shape>(o, rows, begin, end, input_row, weight_row);
     }
 
     // The tile's row that the thread's row i is.

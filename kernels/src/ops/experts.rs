@@ -5,11 +5,13 @@ use crate::kernel::{Kernel, Launch, kernel};
 use crate::memory::{Slice, SliceMut};
 use crate::ops::linear::{
     BF16_FP8_TILES, BF16_NVFP4_TILES, EXACT_TILE, FP8_TILES, Fp4Order, Input, NVFP4_TILES, Operand, Operands,
-    PAIR_BYTES, TENSOR_TILES, TILE_COLUMNS, Tile, Weights, mismatch,
+    PAIR_BYTES, TENSOR_TILES, Tile, Weights, mismatch,
 };
 use crate::ops::quantised::{Fp4Rows, Fp8Rows};
 use crate::ops::router::Routing;
-use crate::{Error, bf16};
+use crate::{Device, Error, bf16};
+
+mod warpgroup;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -77,13 +79,13 @@ impl ExpertInput for Fp4Rows<'_> {}
 
 mod sealed {
     pub trait Products {
-        /// The kernels for rows so many an expert, and weights of this format, or none.
-        fn kernels(mean_rows: usize, weights: &super::Weights<'_>) -> Option<super::Variant>;
+        /// The device's kernels for rows so many an expert, and weights of this format, or none.
+        fn kernels(device: &super::Device, mean_rows: usize, weights: &super::Weights<'_>) -> Option<super::Variant>;
     }
 }
 
 impl sealed::Products for f32 {
-    fn kernels(_mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+    fn kernels(_device: &Device, _mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let (gated, down) = match weights {
             Weights::F32(_) => (&GATED_F32, &DOWN_F32),
             Weights::Bf16(_) => (&GATED_WIDENED, &DOWN_WIDENED),
@@ -97,7 +99,13 @@ impl sealed::Products for f32 {
 // cost little, but those that may be there cost room and registers. So a tile is made for some times the mean. Quantised weights are widened
 // by every warp that takes them, of which tiles of 32 rows have one: there more rows wait for a greater mean.
 impl sealed::Products for bf16 {
-    fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+    fn kernels(device: &Device, mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        if let Weights::Bf16(_) = weights
+            && device.has_warpgroup_products()
+            && let Some(variant) = warpgroup::bf16(mean_rows)
+        {
+            return Some(variant);
+        }
         let (gated, down, tile) = match (weights, mean_rows) {
             (Weights::F32(_) | Weights::Nvfp4 { order: Fp4Order::Plain, .. }, _) => return None,
             (Weights::Bf16(_), ..=4) => (&GATED_TENSOR_32, &DOWN_TENSOR_32, TENSOR_TILES[0]),
@@ -113,14 +121,17 @@ impl sealed::Products for bf16 {
 }
 
 impl<T: ExpertOperand> sealed::Products for Slice<'_, T> {
-    fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
-        <T as sealed::Products>::kernels(mean_rows, weights)
+    fn kernels(device: &Device, mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        <T as sealed::Products>::kernels(device, mean_rows, weights)
     }
 }
 
 impl sealed::Products for Fp8Rows<'_> {
-    fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+    fn kernels(device: &Device, mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let Weights::Fp8 { .. } = weights else { return None };
+        if device.has_warpgroup_products() {
+            return Some(warpgroup::fp8(mean_rows));
+        }
         Some(match mean_rows {
             ..=16 => Variant { gated: &GATED_FP8_32, down: &DOWN_FP8_32, tile: FP8_TILES[0] },
             17..=40 => Variant { gated: &GATED_FP8_64, down: &DOWN_FP8_64, tile: FP8_TILES[1] },
@@ -130,7 +141,7 @@ impl sealed::Products for Fp8Rows<'_> {
 }
 
 impl sealed::Products for Fp4Rows<'_> {
-    fn kernels(mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+    fn kernels(_device: &Device, mean_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let Weights::Nvfp4 { order: Fp4Order::Plain, .. } = weights else { return None };
         Some(match mean_rows {
             ..=16 => Variant { gated: &GATED_NVFP4_32, down: &DOWN_NVFP4_32, tile: NVFP4_TILES[0] },
@@ -150,7 +161,7 @@ pub fn experts_gated<I: ExpertInput>(
     output: SliceMut<'_, I::Gated>,
 ) -> Result<(), Error> {
     let sizes = Sizes { operation: "experts_gated", matrix_rows: width.saturating_mul(2), columns: width };
-    launch(sizes, routing, routing.rows(), input, &weights, output, |variant| variant.gated, TILE_COLUMNS / 2)
+    launch(sizes, routing, routing.rows(), input, &weights, output, |variant| variant.gated, 2)
 }
 
 /// For each assignment `weight * (x @ down^T)`, written to its row and slot. `input` is `[rows * slots, inputs]` in the routing's order, as
@@ -163,7 +174,7 @@ pub fn experts_down<I: ExpertInput>(
     output: SliceMut<'_, f32>,
 ) -> Result<(), Error> {
     let sizes = Sizes { operation: "experts_down", matrix_rows: columns, columns };
-    launch(sizes, routing, routing.assignments(), input, &weights, output, |variant| variant.down, TILE_COLUMNS)
+    launch(sizes, routing, routing.assignments(), input, &weights, output, |variant| variant.down, 1)
 }
 
 struct Sizes {
@@ -183,7 +194,7 @@ fn launch<I: ExpertInput, O: crate::Element>(
     weights: &Weights<'_>,
     output: SliceMut<'_, O>,
     kernel: impl Fn(&Variant) -> &'static Kernel<ExpertsParameters>,
-    tile_columns: usize,
+    halves: usize,
 ) -> Result<(), Error> {
     let Sizes { operation, matrix_rows, columns } = sizes;
     let experts = routing.experts();
@@ -208,7 +219,7 @@ fn launch<I: ExpertInput, O: crate::Element>(
     let operands = Operands::new(operation, &input_rows, rows, weights, inputs)?;
     let devices = [input_rows.device, routing.starts().device()];
     require!(operation, devices.iter().all(|other| other.is(device)), "not everything is on the same device");
-    let Some(variant) = <I as sealed::Products>::kernels(assignments.div_ceil(experts), weights) else {
+    let Some(variant) = <I as sealed::Products>::kernels(device, assignments.div_ceil(experts), weights) else {
         return Err(mismatch(operation, I::FORMAT, weights));
     };
     let parameters = ExpertsParameters {
@@ -221,8 +232,8 @@ fn launch<I: ExpertInput, O: crate::Element>(
         columns: columns as u32,
         paired: u32::from(output.address().is_multiple_of(PAIR_BYTES) && columns.is_multiple_of(2)),
     };
-    let Tile { threads, shared_bytes, .. } = variant.tile;
-    let grid = [columns.div_ceil(tile_columns) as u32, if assignments == 0 { 0 } else { experts as u32 }, 1];
+    let Tile { columns: tile_columns, threads, shared_bytes, .. } = variant.tile;
+    let grid = [columns.div_ceil(tile_columns / halves) as u32, if assignments == 0 { 0 } else { experts as u32 }, 1];
     // SAFETY: the slices have the lengths that rows, columns and inputs say; blocks leave out what a tile has beyond them. The starts and the
     // order are those of the routing's rows, so every place is below the assignments. The output is borrowed mutably.
     #[expect(unsafe_code, reason = "a launch")]

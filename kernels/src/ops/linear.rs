@@ -7,6 +7,7 @@ use crate::ops::quantised::{FP4_GROUP, FP4_WORD, Fp8Rows};
 use crate::{Device, Error, bf16};
 
 mod nvfp4;
+pub(crate) mod warpgroup;
 
 pub(crate) use nvfp4::NVFP4_TILES;
 
@@ -141,19 +142,19 @@ impl Input for Fp8Rows<'_> {
 }
 
 pub(crate) mod sealed {
-    use super::{InputRows, Variant, Weights};
+    use super::{Device, InputRows, Variant, Weights};
 
     pub trait Products: Sized {
         const FORMAT: &'static str;
-        /// The kernels for rows so many and weights of this format, or none.
-        fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant>;
+        /// The device's kernels for rows so many and weights of this format, or none.
+        fn kernels(device: &Device, rows: usize, weights: &Weights<'_>) -> Option<Variant>;
     }
 
     pub trait Input {
         const FORMAT: &'static str;
         fn rows(&self) -> InputRows<'_>;
-        /// The kernels for rows so many and weights of this format, or none.
-        fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant>;
+        /// The device's kernels for rows so many and weights of this format, or none.
+        fn kernels(device: &Device, rows: usize, weights: &Weights<'_>) -> Option<Variant>;
     }
 }
 
@@ -173,8 +174,8 @@ impl<T: Operand> sealed::Input for Slice<'_, T> {
     fn rows(&self) -> InputRows<'_> {
         InputRows { address: self.address(), len: self.len(), device: self.device(), scales: None, group_scales: None }
     }
-    fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
-        T::kernels(rows, weights)
+    fn kernels(device: &Device, rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        T::kernels(device, rows, weights)
     }
 }
 
@@ -185,8 +186,11 @@ impl sealed::Input for Fp8Rows<'_> {
         let (address, len, device) = (numbers.address(), numbers.len(), numbers.device());
         InputRows { address, len, device, scales: Some(*scales), group_scales: None }
     }
-    fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+    fn kernels(device: &Device, rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let Weights::Fp8 { .. } = weights else { return None };
+        if device.has_warpgroup_products() {
+            return Some(warpgroup::fp8(rows));
+        }
         Some(match rows {
             ..=32 => Variant { linear: &LINEAR_FP8_32, gated: &GATED_FP8_32, tile: FP8_TILES[0] },
             33..=64 => Variant { linear: &LINEAR_FP8_64, gated: &GATED_FP8_64, tile: FP8_TILES[1] },
@@ -235,6 +239,9 @@ impl Operands {
         );
         let weight_rows = weights.len() / inputs;
         require!(operation, rows.max(weight_rows) < 1 << 31, "{rows} x {weight_rows} x {inputs} is too large");
+        // Kernels find a row by its offset in bytes, of 32 bits.
+        let most = input.len.max(weights.len());
+        require!(operation, most < 1 << 31, "{most} numbers are more than a product reaches");
         require!(operation, weights.device().is(input.device), "not everything is on the same device");
         let is_there = input.group_scales.is_none() || input.device.multiplies_fp4();
         require!(operation, is_there, "this device has no tensor cores for nvfp4, or no kernels that use them");
@@ -287,6 +294,8 @@ pub struct Variant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tile {
     pub(crate) rows: usize,
+    /// Of a gated product half of them are the gate's.
+    pub(crate) columns: usize,
     pub(crate) threads: u32,
     pub(crate) shared_bytes: u32,
     /// Inputs between two waits: the unit that tiles are dealt out by.
@@ -304,8 +313,8 @@ impl Tile {
     }
 }
 
-/// Columns of every tile; of a gated product half of them are the gate's.
-pub(crate) const TILE_COLUMNS: usize = 64;
+/// Columns of a tile, but for the widest.
+const TILE_COLUMNS: usize = 64;
 /// Units of a block at least: with less, starting costs more than the others gain.
 const BLOCK_UNITS_MIN: usize = 4;
 /// Tiles for each block that runs, at most, where tiles are dealt out; with more the last blocks' idle time is no matter.
@@ -316,8 +325,14 @@ const FILLED_MIN: f64 = 0.85;
 /// Two results together, as f32.
 pub(crate) const PAIR_BYTES: u64 = 8;
 
-pub(crate) const EXACT_TILE: Tile =
-    Tile { rows: 32, threads: 128, shared_bytes: (32 + 64) * 36 * 4, unit_inputs: 32, resident_max: 0 };
+pub(crate) const EXACT_TILE: Tile = Tile {
+    rows: 32,
+    columns: TILE_COLUMNS,
+    threads: 128,
+    shared_bytes: (32 + 64) * 36 * 4,
+    unit_inputs: 32,
+    resident_max: 0,
+};
 pub(crate) const TENSOR_TILES: [Tile; 3] =
     [tensor_tile(32, 4, 64, 128, 128), tensor_tile(64, 3, 64, 128, 128), tensor_tile(128, 2, 64, 128, 128)];
 /// Of e4m3 by e4m3.
@@ -340,7 +355,7 @@ const fn tensor_tile(
     const STAGES: usize = 4;
     let shared_bytes = STAGES * (rows * input_bytes + TILE_COLUMNS * weight_bytes);
     let threads = if rows == 128 { 256 } else { 128 };
-    Tile { rows, threads, shared_bytes: shared_bytes as u32, unit_inputs, resident_max }
+    Tile { rows, columns: TILE_COLUMNS, threads, shared_bytes: shared_bytes as u32, unit_inputs, resident_max }
 }
 
 #[repr(C)]
@@ -385,7 +400,7 @@ kernel!(static GATED_BF16_NVFP4_64: "linear_quantised", gated_bf16_nvfp4_64(Line
 
 impl sealed::Products for f32 {
     const FORMAT: &'static str = "f32";
-    fn kernels(_rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+    fn kernels(_device: &Device, _rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let (linear, gated) = match weights {
             Weights::F32(_) => (&LINEAR_F32, &GATED_F32),
             Weights::Bf16(_) => (&LINEAR_WIDENED, &GATED_WIDENED),
@@ -397,7 +412,13 @@ impl sealed::Products for f32 {
 
 impl sealed::Products for bf16 {
     const FORMAT: &'static str = "bf16";
-    fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+    fn kernels(device: &Device, rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+        if let Weights::Bf16(_) = weights
+            && device.has_warpgroup_products()
+            && let Some(variant) = warpgroup::bf16(rows)
+        {
+            return Some(variant);
+        }
         let (linear, gated, tile) = match (weights, rows) {
             (Weights::F32(_) | Weights::Nvfp4 { order: Fp4Order::Plain, .. }, _) => return None,
             (Weights::Bf16(_), ..=32) => (&LINEAR_TENSOR_32, &GATED_TENSOR_32, TENSOR_TILES[0]),
@@ -422,10 +443,12 @@ impl LinearScratch {
     /// Room for any product: tiles are dealt out among no more blocks than the device runs at a time.
     pub fn new(device: &Device) -> Result<Self, Error> {
         let most = |count: fn(&Tile, usize) -> usize| {
-            let tiles = [&TENSOR_TILES[..], &FP8_TILES, &BF16_FP8_TILES, &BF16_NVFP4_TILES, &NVFP4_TILES].concat();
-            tiles.iter().map(|tile| count(tile, tile.resident(device))).max().unwrap_or(0)
+            let tiles =
+                [&TENSOR_TILES[..], &FP8_TILES, &BF16_FP8_TILES, &BF16_NVFP4_TILES, &NVFP4_TILES, &warpgroup::TILES];
+            let tiles = tiles.into_iter().flatten().filter(|tile| tile.shared_bytes <= device.shared_bytes_max());
+            tiles.map(|tile| count(tile, tile.resident(device))).max().unwrap_or(0)
         };
-        let sums = most(|tile, blocks| blocks * 2 * tile.rows * TILE_COLUMNS);
+        let sums = most(|tile, blocks| blocks * 2 * tile.rows * tile.columns);
         let mut arrivals = device.allocate(most(|_, blocks| blocks * TILES_PER_BLOCK_MAX))?;
         arrivals.as_mut().clear()?;
         Ok(Self { partial_sums: device.allocate(sums)?, arrivals })
@@ -480,12 +503,12 @@ fn multiply<I: Input>(
     let operands = Operands::new(name, &input_rows, rows, &weights, inputs)?;
     let devices = [input_rows.device, scratch.arrivals.as_slice().device()];
     require!(name, devices.iter().all(|other| other.is(device)), "not everything is on the same device");
-    let Some(Variant { linear, gated, tile }) = I::kernels(rows, &weights) else {
+    let Some(Variant { linear, gated, tile }) = I::kernels(device, rows, &weights) else {
         return Err(mismatch(name, I::FORMAT, &weights));
     };
     let (kernel, tile_columns) = match output {
-        Output::Plain(_) => (linear, TILE_COLUMNS),
-        Output::Gated(_) => (gated, TILE_COLUMNS / 2),
+        Output::Plain(_) => (linear, tile.columns),
+        Output::Gated(_) => (gated, tile.columns / 2),
     };
     let (row_tiles, column_tiles) = (rows.div_ceil(tile.rows), columns.div_ceil(tile_columns));
     let tiles = row_tiles * column_tiles;

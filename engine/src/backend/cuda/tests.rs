@@ -19,15 +19,26 @@ const BF16_TOLERANCE: f64 = 0.05;
 
 /// Where the CUDA backend is tested. A card that is there and cannot be used fails.
 pub(crate) fn device() -> Device {
+    if is_card() { Device::cuda(0).unwrap_or_else(|error| panic!("{error}")) } else { Device::emulator() }
+}
+
+/// The card, or one emulator for each kind of card that has kernels of its own for products; with a name to print.
+pub(crate) fn device_kinds() -> Vec<(&'static str, Device)> {
+    if is_card() {
+        return vec![("card", device())];
+    }
+    vec![("emulator", Device::emulator()), ("hopper emulator", Device::emulator_with(EmulatorOptions::hopper()))]
+}
+
+fn is_card() -> bool {
     static IS_CARD: OnceLock<bool> = OnceLock::new();
-    let is_card = *IS_CARD.get_or_init(|| {
+    *IS_CARD.get_or_init(|| {
         let cards = crate::cuda_devices().unwrap_or_default();
         if cards.is_empty() {
             println!("there is no card that this build can use: the CUDA backend is tested on the emulator");
         }
         !cards.is_empty()
-    });
-    if is_card { Device::cuda(0).unwrap_or_else(|error| panic!("{error}")) } else { Device::emulator() }
+    })
 }
 
 pub(crate) struct Bench<T> {

@@ -3,7 +3,7 @@ mod quantised;
 
 use super::*;
 use crate::reference::linear::{self as reference, Sum};
-use crate::testing::{Random, assert_within, on_devices};
+use crate::testing::{Random, assert_within, on_kinds};
 use crate::{Buffer, Device};
 
 const SUM_TOLERANCE: f64 = 1e-6;
@@ -107,19 +107,20 @@ fn each_assignment_goes_through_its_experts_gate() {
     let mut random = Random::new(40);
     for shape in SHAPES {
         let case = Case::new(&mut random, shape);
-        let (f32s, widened, tensor) = on_devices(|device| {
+        for (f32s, widened, tensor) in on_kinds(|device| {
             let (wide, thin) = upload_both(device, &case.gate_up)?;
             Ok((
                 gated(device, &case, &case.input, Weights::F32(wide.as_slice()))?,
                 gated(device, &case, &case.input, Weights::Bf16(thin.as_slice()))?,
                 gated(device, &case, &narrow(&case.input), Weights::Bf16(thin.as_slice()))?,
             ))
-        });
-        let expected = case.expected_gated();
-        assert_within(&widen(&f32s), expected.iter().copied());
-        assert_eq!(f32s, widened, "{shape:?}");
-        let rounded = expected.iter().map(|(value, error)| (*value, error + value.abs() / 256.0 + 1e-40));
-        assert_within(&widen(&tensor), rounded);
+        }) {
+            let expected = case.expected_gated();
+            assert_within(&widen(&f32s), expected.iter().copied());
+            assert_eq!(f32s, widened, "{shape:?}");
+            let rounded = expected.iter().map(|(value, error)| (*value, error + value.abs() / 256.0 + 1e-40));
+            assert_within(&widen(&tensor), rounded);
+        }
     }
 }
 
@@ -139,30 +140,31 @@ fn each_assignment_comes_down_to_its_row_and_slot_weighted() {
         let assignments = case.assignments();
         let activated = narrow(&random.normal(assignments.len() * width, 1.0));
         let activated_f32: Vec<f32> = activated.iter().map(|number| number.to_f32()).collect();
-        let (f32s, widened, tensor) = on_devices(|device| {
+        for (f32s, widened, tensor) in on_kinds(|device| {
             let (wide, thin) = upload_both(device, &case.down)?;
             Ok((
                 down(device, &case, &activated_f32, Weights::F32(wide.as_slice()))?,
                 down(device, &case, &activated_f32, Weights::Bf16(thin.as_slice()))?,
                 down(device, &case, &activated, Weights::Bf16(thin.as_slice()))?,
             ))
-        });
-        let mut expected = vec![(0.0, 0.0); assignments.len() * hidden];
-        let mut slots_of_row = vec![0; shape.rows];
-        // Experts ascend in the order, and in a row's slots.
-        for (place, (row, expert, weight)) in assignments.into_iter().enumerate() {
-            let matrix = &case.down[expert * hidden * width..][..hidden * width];
-            let sums = reference::linear(&activated_f32[place * width..][..width], matrix, width);
-            let slot = slots_of_row[row];
-            slots_of_row[row] += 1;
-            let weight = f64::from(weight);
-            for (expected, sum) in expected[(row * slots + slot) * hidden..].iter_mut().zip(sums) {
-                *expected = (sum.value * weight, SUM_TOLERANCE * sum.magnitude * weight.abs());
+        }) {
+            let mut expected = vec![(0.0, 0.0); assignments.len() * hidden];
+            let mut slots_of_row = vec![0; shape.rows];
+            // Experts ascend in the order, and in a row's slots.
+            for (place, (row, expert, weight)) in assignments.iter().copied().enumerate() {
+                let matrix = &case.down[expert * hidden * width..][..hidden * width];
+                let sums = reference::linear(&activated_f32[place * width..][..width], matrix, width);
+                let slot = slots_of_row[row];
+                slots_of_row[row] += 1;
+                let weight = f64::from(weight);
+                for (expected, sum) in expected[(row * slots + slot) * hidden..].iter_mut().zip(sums) {
+                    *expected = (sum.value * weight, SUM_TOLERANCE * sum.magnitude * weight.abs());
+                }
             }
+            assert_within(&widen(&f32s), expected.iter().copied());
+            assert_eq!(f32s, widened, "{shape:?}");
+            assert_within(&widen(&tensor), expected);
         }
-        assert_within(&widen(&f32s), expected.iter().copied());
-        assert_eq!(f32s, widened, "{shape:?}");
-        assert_within(&widen(&tensor), expected);
     }
 }
 

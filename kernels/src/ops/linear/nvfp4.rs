@@ -1,9 +1,9 @@
 //! Products of e2m1 by e2m1.
 
 use super::{Fp4Order, Input, InputRows, LinearParameters, Tile, Variant, Weights, sealed, tensor_tile};
-use crate::bf16;
 use crate::kernel::kernel;
 use crate::ops::quantised::{FP4_WORD, Fp4Rows};
+use crate::{Device, bf16};
 
 kernel!(static LINEAR_NVFP4_32: "linear_quantised", linear_nvfp4_32(LinearParameters));
 kernel!(static LINEAR_NVFP4_64: "linear_quantised", linear_nvfp4_64(LinearParameters));
@@ -35,7 +35,7 @@ impl sealed::Input for Fp4Rows<'_> {
             group_scales: Some((*group_scales, *scale)),
         }
     }
-    fn kernels(rows: usize, weights: &Weights<'_>) -> Option<Variant> {
+    fn kernels(_device: &Device, rows: usize, weights: &Weights<'_>) -> Option<Variant> {
         let Weights::Nvfp4 { order: Fp4Order::Plain, .. } = weights else { return None };
         Some(match rows {
             ..=32 => Variant { linear: &LINEAR_NVFP4_32, gated: &GATED_NVFP4_32, tile: NVFP4_TILES[0] },

@@ -4,14 +4,14 @@ mod quantised;
 use super::*;
 use crate::EmulatorOptions;
 use crate::reference::linear as reference;
-use crate::testing::{Random, assert_within, on_devices, special_values};
+use crate::testing::{KINDS, Random, assert_within, on_devices, on_kinds, special_values};
 
 /// Of the sum of the terms' magnitudes: what f32 sums of some thousand terms of either sign lose, with room for tensor cores, which
 /// truncate.
 const SUM_TOLERANCE: f64 = 1e-6;
 
 /// Rows, outputs, inputs: whole tiles, less than one, one more, and sizes of which rows begin at any multiple of two bytes.
-const SHAPES: [(usize, usize, usize); 12] = [
+const SHAPES: [(usize, usize, usize); 14] = [
     (1, 1, 1),
     (1, 64, 64),
     (3, 70, 33),
@@ -21,7 +21,9 @@ const SHAPES: [(usize, usize, usize); 12] = [
     (64, 192, 96),
     (65, 64, 200),
     (70, 10, 513),
+    (100, 140, 130),
     (130, 130, 64),
+    (257, 66, 160),
     (5, 64, 2112),
     (40, 96, 704),
 ];
@@ -112,8 +114,9 @@ fn tensor_products_are_sums_of_products_of_bf16() {
         let input = random.normal_bf16(rows * inputs, 1.0);
         let weights = Data::Bf16(random.normal_bf16(outputs * inputs, 0.1));
         let expected = reference::linear(&widened(&input), &weights.widened(), inputs);
-        let found = on_devices(|device| run(device, &input, &weights, outputs));
-        assert_within(&widened_sums(&found), expected.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+        for found in on_kinds(|device| run(device, &input, &weights, outputs)) {
+            assert_within(&widened_sums(&found), expected.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+        }
     }
 }
 
@@ -133,11 +136,12 @@ fn gated_products_are_gelu_of_one_half_times_the_other() {
         let input: Vec<bf16> = input.into_iter().map(bf16::from_f32).collect();
         let weights = Data::Bf16(random.normal_bf16(2 * width * inputs, 0.2));
         let sums = reference::linear(&widened(&input), &weights.widened(), inputs);
-        let found = on_devices(|device| run_gated(device, &input, &weights, 2 * width));
-        let expected = reference::gated(&sums, width, SUM_TOLERANCE).into_iter();
-        // The result's own rounding to bf16 is at most half of its last place.
-        let rounded = expected.map(|(value, error)| (value, error + value.abs() / 256.0 + 1e-40));
-        assert_within(&widened_sums(&widened(&found)), rounded);
+        for found in on_kinds(|device| run_gated(device, &input, &weights, 2 * width)) {
+            let expected = reference::gated(&sums, width, SUM_TOLERANCE).into_iter();
+            // The result's own rounding to bf16 is at most half of its last place.
+            let rounded = expected.map(|(value, error)| (value, error + value.abs() / 256.0 + 1e-40));
+            assert_within(&widened_sums(&widened(&found)), rounded);
+        }
     }
 }
 
@@ -180,15 +184,16 @@ fn rows_that_begin_anywhere_are_read_and_written_as_well() {
     let input = random.normal_bf16(rows * inputs + 3, 1.0);
     let weights = random.normal_bf16(outputs * inputs + 5, 1.0);
     let expected = reference::linear(&widened(&input[3..]), &widened(&weights[5..]), inputs);
-    let found = on_devices(|device| {
+    for found in on_kinds(|device| {
         let (input, weights) = (device.upload(&input)?, device.upload(&weights)?);
         let mut output = device.allocate::<f32>(rows * outputs + 1)?;
         let matrix = Matrix { weights: Weights::Bf16(weights.slice(5..weights.len())), outputs, inputs };
         let target = output.slice_mut(1..rows * outputs + 1);
         linear(input.slice(3..input.len()), &matrix, &mut LinearScratch::new(device)?, target)?;
         output.slice(1..rows * outputs + 1).read()
-    });
-    assert_within(&widened_sums(&found), expected.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+    }) {
+        assert_within(&widened_sums(&found), expected.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+    }
 }
 
 #[test]
@@ -227,14 +232,15 @@ fn products_that_share_a_scratch_leave_it_as_it_was() {
 
 #[test]
 fn products_are_the_same_sums_however_tiles_are_dealt_out() {
-    let (rows, inputs) = (2, 570);
+    let inputs = 570;
     let mut random = Random::new(9);
-    let input = random.normal_bf16(rows * inputs, 1.0);
-    for outputs in [290, 440, 700] {
+    // Of few rows, and of rows that fill the tiles of warpgroups.
+    for (rows, outputs) in [(2, 290), (2, 440), (2, 700), (70, 440), (140, 290)] {
+        let input = random.normal_bf16(rows * inputs, 1.0);
         let weights = Data::Bf16(random.normal_bf16(outputs * inputs, 0.1));
         let expected = reference::linear(&widened(&input), &weights.widened(), inputs);
-        for multiprocessors in [1, 2, 3, 4, 5, 100] {
-            let device = Device::emulator_with(EmulatorOptions { multiprocessors, ..EmulatorOptions::default() });
+        for (multiprocessors, kind) in [1, 3, 5, 100].into_iter().flat_map(|count| KINDS.map(|kind| (count, kind))) {
+            let device = Device::emulator_with(EmulatorOptions { multiprocessors, ..kind() });
             let found = run(&device, &input, &weights, outputs).unwrap();
             assert_within(&widened_sums(&found), expected.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
         }

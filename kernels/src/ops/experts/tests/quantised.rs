@@ -136,7 +136,7 @@ fn each_assignment_goes_through_its_experts_quantised_gate() {
         let Shape { experts, hidden, width, .. } = shape;
         let matrices = Matrices::new(&mut random, experts * 2 * width, hidden);
         let input = narrow(&case.input);
-        let (fp8, mixed, four_bits) = on_devices(|device| {
+        for (fp8, mixed, four_bits) in on_kinds(|device| {
             let (routing, weights) = (case.routing(device)?, OnDevice::new(device, &matrices)?);
             let (numbers, scales) = quantised(device, &input, hidden)?;
             let rows = Fp8Rows { numbers: numbers.as_slice(), scales: scales.as_slice() };
@@ -146,16 +146,20 @@ fn each_assignment_goes_through_its_experts_quantised_gate() {
                 gated(device, &routing, wide.as_slice(), weights.fp8(), width)?,
                 gated(device, &routing, wide.as_slice(), weights.nvfp4(), width)?,
             ))
-        });
-        let rounded = dequantised(&input, hidden);
-        for (found, input, is_fp8) in
-            [(fp8, &rounded, true), (mixed, &case.input, true), (four_bits, &case.input, false)]
-        {
-            let sums = case.assignments().into_iter().flat_map(|(row, expert, _)| {
-                matrices.sums(&input[row * hidden..][..hidden], expert * 2 * width, 2 * width, is_fp8)
-            });
-            let expected = reference::gated(&sums.collect::<Vec<Sum>>(), width, FP8_SUM_TOLERANCE).into_iter();
-            assert_within(&widen(&found), expected.map(|(value, error)| (value, error + value.abs() / 256.0 + 1e-40)));
+        }) {
+            let rounded = dequantised(&input, hidden);
+            for (found, input, is_fp8) in
+                [(fp8, &rounded, true), (mixed, &case.input, true), (four_bits, &case.input, false)]
+            {
+                let sums = case.assignments().into_iter().flat_map(|(row, expert, _)| {
+                    matrices.sums(&input[row * hidden..][..hidden], expert * 2 * width, 2 * width, is_fp8)
+                });
+                let expected = reference::gated(&sums.collect::<Vec<Sum>>(), width, FP8_SUM_TOLERANCE).into_iter();
+                assert_within(
+                    &widen(&found),
+                    expected.map(|(value, error)| (value, error + value.abs() / 256.0 + 1e-40)),
+                );
+            }
         }
     }
 }
@@ -169,7 +173,7 @@ fn each_assignment_comes_down_by_quantised_weights_to_its_row_and_slot_weighted(
         let matrices = Matrices::new(&mut random, experts * hidden, width);
         let assignments = case.assignments();
         let activated = narrow(&random.normal(assignments.len() * width, 1.0));
-        let (fp8, mixed, four_bits) = on_devices(|device| {
+        for (fp8, mixed, four_bits) in on_kinds(|device| {
             let (routing, weights) = (case.routing(device)?, OnDevice::new(device, &matrices)?);
             let (numbers, scales) = quantised(device, &activated, width)?;
             let rows = Fp8Rows { numbers: numbers.as_slice(), scales: scales.as_slice() };
@@ -179,24 +183,26 @@ fn each_assignment_comes_down_by_quantised_weights_to_its_row_and_slot_weighted(
                 down(device, &routing, wide.as_slice(), weights.fp8(), hidden)?,
                 down(device, &routing, wide.as_slice(), weights.nvfp4(), hidden)?,
             ))
-        });
-        let rounded = dequantised(&activated, width);
-        let activated: Vec<f32> = activated.iter().map(|number| number.to_f32()).collect();
-        for (found, input, is_fp8) in [(fp8, &rounded, true), (mixed, &activated, true), (four_bits, &activated, false)]
-        {
-            let mut expected = vec![(0.0, 0.0); assignments.len() * hidden];
-            let mut slots_of_row = vec![0; rows];
-            // Experts ascend in the order, and in a row's slots.
-            for (place, (row, expert, weight)) in assignments.iter().copied().enumerate() {
-                let sums = matrices.sums(&input[place * width..][..width], expert * hidden, hidden, is_fp8);
-                let slot = slots_of_row[row];
-                slots_of_row[row] += 1;
-                let weight = f64::from(weight);
-                for (expected, sum) in expected[(row * slots + slot) * hidden..].iter_mut().zip(sums) {
-                    *expected = (sum.value * weight, FP8_SUM_TOLERANCE * sum.magnitude * weight.abs());
+        }) {
+            let rounded = dequantised(&activated, width);
+            let activated: Vec<f32> = activated.iter().map(|number| number.to_f32()).collect();
+            for (found, input, is_fp8) in
+                [(fp8, &rounded, true), (mixed, &activated, true), (four_bits, &activated, false)]
+            {
+                let mut expected = vec![(0.0, 0.0); assignments.len() * hidden];
+                let mut slots_of_row = vec![0; rows];
+                // Experts ascend in the order, and in a row's slots.
+                for (place, (row, expert, weight)) in assignments.iter().copied().enumerate() {
+                    let sums = matrices.sums(&input[place * width..][..width], expert * hidden, hidden, is_fp8);
+                    let slot = slots_of_row[row];
+                    slots_of_row[row] += 1;
+                    let weight = f64::from(weight);
+                    for (expected, sum) in expected[(row * slots + slot) * hidden..].iter_mut().zip(sums) {
+                        *expected = (sum.value * weight, FP8_SUM_TOLERANCE * sum.magnitude * weight.abs());
+                    }
                 }
+                assert_within(&widen(&found), expected);
             }
-            assert_within(&widen(&found), expected);
         }
     }
 }

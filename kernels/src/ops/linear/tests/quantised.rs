@@ -7,7 +7,7 @@ use crate::reference::quantised::{e2m1, e4m3, nvfp4, to_e4m3};
 const FP8_SUM_TOLERANCE: f64 = if cfg!(feature = "card") { 1e-3 } else { SUM_TOLERANCE };
 
 /// Rows, outputs, inputs: whole stages, less than one, one more, and rows that begin at any byte.
-const SHAPES: [(usize, usize, usize); 12] = [
+const SHAPES: [(usize, usize, usize); 14] = [
     (1, 2, 1),
     (1, 64, 128),
     (3, 70, 33),
@@ -17,7 +17,9 @@ const SHAPES: [(usize, usize, usize); 12] = [
     (64, 192, 96),
     (65, 64, 200),
     (70, 10, 513),
+    (100, 140, 130),
     (130, 130, 64),
+    (257, 66, 160),
     (5, 64, 704),
     (40, 96, 352),
 ];
@@ -168,8 +170,9 @@ fn e4m3_by_e4m3_is_a_sum_times_both_scales() {
         let weights = Bytes::new(&mut random, outputs, inputs, 1e-2);
         let sums = reference::linear(&input.widened(), &weights.widened(), inputs);
         let sums = scaled(&sums, Some(&input.scales), &weights.scales);
-        let found = on_devices(|device| both_of_fp8(device, &input, &Quantised::fp8(device, &weights)?, outputs));
-        assert_both(&found, &sums, outputs, FP8_SUM_TOLERANCE);
+        for found in on_kinds(|device| both_of_fp8(device, &input, &Quantised::fp8(device, &weights)?, outputs)) {
+            assert_both(&found, &sums, outputs, FP8_SUM_TOLERANCE);
+        }
     }
 }
 
@@ -226,8 +229,9 @@ fn each_byte_is_widened_to_its_number_wherever_it_stands() {
         assert_same(&found, (0..=255).map(e4m3));
         let numbers = (0..inputs).map(|index| if index == place { to_e4m3(1.0) } else { 0 }).collect();
         let input = Bytes { numbers, scales: vec![1.0] };
-        let (found, _) = on_devices(|device| both_of_fp8(device, &input, &Quantised::fp8(device, &weights)?, 256));
-        assert_same(&found, (0..=255).map(e4m3));
+        for (found, _) in on_kinds(|device| both_of_fp8(device, &input, &Quantised::fp8(device, &weights)?, 256)) {
+            assert_same(&found, (0..=255).map(e4m3));
+        }
     }
 }
 
@@ -267,8 +271,9 @@ fn what_is_no_number_or_extreme_stays_in_its_row_and_its_column() {
         let sums = reference::linear(&input.widened(), &weights.widened(), inputs);
         let sums = scaled(&sums, Some(&input.scales), &weights.scales);
         assert_eq!(sums.iter().filter(|sum| sum.value.is_nan()).count(), if byte & 0x7F == 0x7F { 59 } else { 0 });
-        let found = on_devices(|device| both_of_fp8(device, &input, &Quantised::fp8(device, &weights)?, outputs));
-        assert_both(&found, &sums, outputs, FP8_SUM_TOLERANCE);
+        for found in on_kinds(|device| both_of_fp8(device, &input, &Quantised::fp8(device, &weights)?, outputs)) {
+            assert_both(&found, &sums, outputs, FP8_SUM_TOLERANCE);
+        }
 
         let input = random.normal_bf16(rows * inputs, 1.0);
         let sums = reference::linear(&widened(&input), &weights.widened(), inputs);
@@ -327,7 +332,7 @@ fn rows_that_begin_anywhere_are_read_as_well() {
     let weights = Bytes::new(&mut random, outputs + 1, inputs, 1e-3);
     let grouped = Packed::new(&mut random, outputs + 1, inputs);
     let wide = random.normal_bf16(rows * inputs + 1, 1.0);
-    let (fp8, mixed, nvfp4_sums) = on_devices(|device| {
+    for (fp8, mixed, nvfp4_sums) in on_kinds(|device| {
         let (numbers, scales) = (device.upload(&input.numbers)?, device.upload(&input.scales)?);
         let (weight_numbers, weight_scales) = (device.upload(&weights.numbers)?, device.upload(&weights.scales)?);
         let wide = device.upload(&wide)?;
@@ -355,18 +360,19 @@ fn rows_that_begin_anywhere_are_read_as_well() {
         };
         linear(wide.slice(1..rows * inputs + 1), &Matrix { weights, outputs, inputs }, &mut scratch, output.as_mut())?;
         Ok((fp8, mixed, output.as_slice().read()?))
-    });
-    let weight_numbers = &weights.widened()[5..outputs * inputs + 5];
-    let sums = reference::linear(&input.widened()[3..inputs * rows + 3], weight_numbers, inputs);
-    let sums = scaled(&sums, Some(&input.scales[1..]), &weights.scales[1..]);
-    assert_within(&widened_sums(&fp8), sums.iter().map(|sum| (sum.value, FP8_SUM_TOLERANCE * sum.magnitude)));
-    let wide = widened(&wide[1..]);
-    let sums = scaled(&reference::linear(&wide, weight_numbers, inputs), None, &weights.scales[1..]);
-    assert_within(&widened_sums(&mixed), sums.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
-    let group_scales = &grouped.group_scales[1..outputs * inputs / 16 + 1];
-    let numbers = nvfp4(&grouped.packed[8..outputs * inputs / 2 + 8], group_scales);
-    let sums = scaled(&reference::linear(&wide, &numbers, inputs), None, &grouped.scales[1..]);
-    assert_within(&widened_sums(&nvfp4_sums), sums.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+    }) {
+        let weight_numbers = &weights.widened()[5..outputs * inputs + 5];
+        let sums = reference::linear(&input.widened()[3..inputs * rows + 3], weight_numbers, inputs);
+        let sums = scaled(&sums, Some(&input.scales[1..]), &weights.scales[1..]);
+        assert_within(&widened_sums(&fp8), sums.iter().map(|sum| (sum.value, FP8_SUM_TOLERANCE * sum.magnitude)));
+        let wide = widened(&wide[1..]);
+        let sums = scaled(&reference::linear(&wide, weight_numbers, inputs), None, &weights.scales[1..]);
+        assert_within(&widened_sums(&mixed), sums.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+        let group_scales = &grouped.group_scales[1..outputs * inputs / 16 + 1];
+        let numbers = nvfp4(&grouped.packed[8..outputs * inputs / 2 + 8], group_scales);
+        let sums = scaled(&reference::linear(&wide, &numbers, inputs), None, &grouped.scales[1..]);
+        assert_within(&widened_sums(&nvfp4_sums), sums.iter().map(|sum| (sum.value, SUM_TOLERANCE * sum.magnitude)));
+    }
 }
 
 #[test]
@@ -382,8 +388,8 @@ fn products_are_the_same_sums_however_tiles_are_dealt_out() {
         let sums = scaled(&sums, Some(&input.scales), &weights.scales);
         let numbers = nvfp4(&grouped.packed, &grouped.group_scales);
         let grouped_sums = scaled(&reference::linear(&widened(&wide), &numbers, inputs), None, &grouped.scales);
-        for multiprocessors in [1, 2, 3, 5, 100] {
-            let device = Device::emulator_with(EmulatorOptions { multiprocessors, ..EmulatorOptions::default() });
+        for (multiprocessors, kind) in [1, 2, 3, 5, 100].into_iter().flat_map(|count| KINDS.map(|kind| (count, kind))) {
+            let device = Device::emulator_with(EmulatorOptions { multiprocessors, ..kind() });
             let fp8 = Quantised::fp8(&device, &weights).unwrap();
             assert_both(&both_of_fp8(&device, &input, &fp8, outputs).unwrap(), &sums, outputs, FP8_SUM_TOLERANCE);
             let nvfp4 = Quantised::nvfp4(&device, &grouped).unwrap();

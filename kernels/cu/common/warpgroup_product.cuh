@@ -1,0 +1,112 @@
+// Products by warpgroups, of e4m3 by e4m3 and of bf16 by bf16, accumulated in f32: in the place of `QuantisedProduct` and `Bf16Product` where a card
+// has them.
+//
+// Nothing passes through registers on its way to the tensor cores, and e4m3 is not widened, which where there are no warpgroups' products takes most
+// of a multiprocessor's time. The weight is the side of which an instruction takes 64 rows, so that a tile may have few rows of the input.
+
+#pragma once
+
+#include "common/copied_rows.cuh"
+#include "common/tensor_product.cuh"
+#include "common/warpgroup.cuh"
+
+#ifdef LACUNA_WARPGROUPS
+
+template <u32 COLUMNS_, u32 ROWS_>
+struct WarpgroupShape {
+    static constexpr u32 COLUMNS = COLUMNS_;
+    static constexpr u32 ROWS = ROWS_;
+    static constexpr u32 THREADS = COLUMNS / WARPGROUP_COLUMNS * 128;
+    static constexpr u32 SUMS = ROWS / 2;
+};
+
+template <typename Number, u32 COLUMNS_, u32 ROWS>
+struct WarpgroupProduct {
+    using Shape = WarpgroupShape<COLUMNS_, ROWS>;
+    static constexpr u32 COLUMNS = COLUMNS_;
+    static constexpr bool HAS_SCALES = sizeof(Number) == 1;
+    using Input = CopiedRows<Number, ROWS, Shape::THREADS, EightRowPattern>;
+    using Weight = CopiedRows<Number, COLUMNS, Shape::THREADS, EightRowPattern>;
+    static constexpr u32 INPUTS = Input::INPUTS;
+    static constexpr u32 STAGE_BYTES = Input::BYTES + Weight::BYTES;
+
+    static constexpr u32 LANE_ROWS = ROWS / 4;
+    template <bool GATED>
+    static constexpr u32 LANE_RUNS = GATED ? 1 : 2;
+    static constexpr u32 RUN = 1;
+
+    // For each eight rows what an instruction gives: of column g and then of g + 8 the rows 2t and 2t + 1.
+    struct Sums {
+        float of[1][ROWS / 8][4];
+    };
+
+    static __device__ __forceinline__ u32 row(u32 i) { return i / 2 * 8 + lane_index() % 4 * 2 + i % 2; }
+    template <bool GATED>
+    static __device__ __forceinline__ u32 column(u32 j) {
+        return warp_index() * (GATED ? 8 : 16) + j * 8 + lane_index() / 4;
+    }
+    template <bool GATED>
+    static __device__ __forceinline__ Results<RUN> results(const Sums& sums, u32 i, u32 j) {
+        const auto& both = sums.of[0][i / 2];
+        return {{both[(GATED ? 0 : j * 2) + i % 2]}, {both[2 + i % 2]}};
+    }
+
+    // As `Bf16Product::multiply`.
+    template <typename InputRow, typename WeightRow>
+    static __device__ __forceinline__ Sums multiply(const product_operands& o, u32, u32 begin, u32 end, InputRow input_row,
+                                                    WeightRow weight_row) {
+        u8* stages = shared_memory();
+        Input input;
+        Weight weight;
+        input.find(o.input, o.inputs, input_row);
+        weight.find(o.weight, o.inputs, weight_row);
+        auto copy_stage = [&](u32 tile) {
+            u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
+            const u32 first = begin + tile * INPUTS;
+            if (first < end) {
+                if (o.aligned != 0) {
+                    weight.template copy<true>(stage + Input::BYTES, first, end);
+                    input.template copy<false>(stage, first, end);
+                } else {
+                    weight.copy_unaligned(stage + Input::BYTES, first, end);
+                    input.copy_unaligned(stage, first, end);
+                }
+            }
+            // A group of nothing keeps the count of groups the same for all.
+            async_commit();
+        };
+        const u32 own_columns = warp_index() / 4 * WARPGROUP_COLUMNS * WARPGROUP_ROW_BYTES;
+        Sums sums = {};
+        float(&flat)[Shape::SUMS] = reinterpret_cast<float(&)[Shape::SUMS]>(sums.of);
+        const u32 tiles = begin < end ? divide_up(end - begin, INPUTS) : 0;
+        for (u32 tile = 0; tile < TENSOR_STAGES - 1; tile++) copy_stage(tile);
+        for (u32 tile = 0; tile < tiles; tile++) {
+            async_wait<TENSOR_STAGES - 2>();
+            show_to_tensor_cores();
+            // Behind it this tile is there for all threads, and nobody reads the one before, whose place the next copies take.
+            block_barrier();
+            copy_stage(tile + TENSOR_STAGES - 1);
+            const u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
+            const TileDescriptor columns = tile_descriptor(stage + Input::BYTES + own_columns), rows = tile_descriptor(stage);
+            if constexpr (HAS_SCALES) {
+                // Sums of e4m3 are kept to fewer bits there than f32 has, so no more than a stage is left to them (DeepSeek-AI, DeepSeek-V3 Technical
+                // Report, 2024, section 3.3.2).
+                float of_stage[Shape::SUMS];
+                multiply_tiles<Number, ROWS>(of_stage, columns, rows, false);
+#pragma unroll
+                for (u32 i = 0; i < Shape::SUMS; i++) flat[i] += of_stage[i];
+            } else {
+                multiply_tiles<Number, ROWS>(flat, columns, rows, true);
+            }
+        }
+        async_wait<0>();
+        block_barrier();
+        return sums;
+    }
+
+    static __device__ __forceinline__ float scaled(const product_operands& o, float sum, u64 input_row, u64 weight_row) {
+        return HAS_SCALES ? sum * o.input_scales[input_row] * o.output_scales[weight_row] : sum;
+    }
+};
+
+#endif
