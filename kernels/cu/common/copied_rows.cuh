@@ -48,12 +48,14 @@ struct CopiedRows {
     static_assert(ROWS_AT_ONCE % 8 == 0, "patterns repeat after eight rows at most: a thread's chunks all stand at the same place of theirs");
 
     const u8* matrix;
-    // Of this thread's first chunk of each row, in bytes, below 2^32; of rows that are not there as of the first one.
+    // Of this thread's first chunk of each row, in bytes, below 2^32.
     u32 offsets[COPIES];
+    // How many of the rows are there: those that are not come last.
+    u32 present;
     // Where the first of them goes.
     u32 target;
-    // A bit for each row that is there.
-    u32 present;
+    // Stages that begin here or later have nothing for this thread's chunks.
+    u32 behind;
 
     static __device__ __forceinline__ u32 chunk() { return threadIdx.x % ROW_CHUNKS; }
     // Of so many numbers of a row, fewer than 2^31.
@@ -62,32 +64,37 @@ struct CopiedRows {
         return bits < 8 ? numbers / (8 / bits) : numbers * (bits / 8);
     }
 
-    // `row(i)` is the index in the matrix of the tile's row i.
+    // Prepares copies of the inputs before `end`. `row(i)` is the index in the matrix of the tile's row i, or NO_ROW.
     template <typename Row>
-    __device__ __forceinline__ void find(const void* whole, u32 inputs, Row row) {
-        const u32 tile_row = threadIdx.x / ROW_CHUNKS, row_bytes = bytes_of(inputs);
+    __device__ __forceinline__ void find(const void* whole, u32 inputs, u32 end, Row row) {
+        const u32 tile_row = threadIdx.x / ROW_CHUNKS, row_bytes = bytes_of(inputs), first_input = chunk() * (INPUTS / ROW_CHUNKS);
         matrix = static_cast<const u8*>(whole);
         target = Pattern::place(tile_row, chunk());
+        behind = first_input < end ? end - first_input : 0;
         present = 0;
 #pragma unroll
         for (u32 i = 0; i < COPIES; i++) {
             const u64 index = row(tile_row + i * ROWS_AT_ONCE);
             const bool is_there = index != NO_ROW;
             offsets[i] = (is_there ? u32(index) * row_bytes : 0) + chunk() * CHUNK_BYTES;
-            present |= u32(is_there) << i;
+            present += is_there ? 1 : 0;
+            keep(offsets[i]);
         }
+        keep(target);
+        keep(present);
+        keep(behind);
     }
 
-    // Begins to fill the side with the inputs from `first` on, of rows that begin at multiples of 16 bytes. Inputs from `end` on become zero, and so do
-    // rows that are not there.
+    // Begins to fill the side with the inputs from `first` on, of rows that begin at multiples of 16 bytes. Inputs that are not wanted become zero, and
+    // so do rows that are not there.
     template <bool IS_STREAMED>
-    __device__ __forceinline__ void copy(u8* side, u32 first, u32 end) const {
-        const bool is_inside = first + chunk() * (INPUTS / ROW_CHUNKS) < end;
+    __device__ __forceinline__ void copy(u8* side, u32 first) const {
+        const u32 count = first < behind ? present : 0;
         const u8* from = matrix + bytes_of(first);
 #pragma unroll
         for (u32 i = 0; i < COPIES; i++) {
             u8* to = side + target + i * (ROWS_AT_ONCE * Pattern::ROW_BYTES);
-            const u32 valid_bytes = is_inside && (present >> i & 1) != 0 ? CHUNK_BYTES : 0;
+            const u32 valid_bytes = i < count ? CHUNK_BYTES : 0;
             if (IS_STREAMED) {
                 async_copy_16_ahead(to, from + offsets[i], valid_bytes);
             } else {
@@ -97,16 +104,15 @@ struct CopiedRows {
     }
 
     // The same of rows that begin anywhere.
-    __device__ __forceinline__ void copy_unaligned(u8* side, u32 first, u32 end) const {
+    __device__ __forceinline__ void copy_unaligned(u8* side, u32 first) const {
         using Unit = typename Storage<Number>::Unit;
         constexpr u32 units = CHUNK_BYTES / sizeof(Unit);
-        const u32 at = first + chunk() * (INPUTS / ROW_CHUNKS);
-        const u32 left = at < end ? bytes_of(end - at) / sizeof(Unit) : 0;
+        const u32 left = first < behind ? bytes_of(behind - first) / sizeof(Unit) : 0;
 #pragma unroll
         for (u32 i = 0; i < COPIES; i++) {
             auto* to = reinterpret_cast<Unit*>(side + target + i * (ROWS_AT_ONCE * Pattern::ROW_BYTES));
             const auto* from = reinterpret_cast<const Unit*>(matrix + bytes_of(first) + offsets[i]);
-            const u32 count = (present >> i & 1) != 0 ? left : 0;
+            const u32 count = i < present ? left : 0;
 #pragma unroll 1
             for (u32 k = 0; k < units; k++) to[k] = k < count ? from[k] : Unit(0);
         }

@@ -30,6 +30,18 @@ __device__ __forceinline__ u32 bits_of(float value) {
 #endif
 }
 
+// Four bytes of two words, those of `lower` being 0 to 3 and those of `upper` 4 to 7: each half byte of the selector says which, from the lowest on.
+__device__ __forceinline__ u32 permute_bytes(u32 lower, u32 upper, u32 selector) {
+#ifdef LACUNA_EMULATOR
+    const u64 both = u64(upper) << 32 | lower;
+    u32 chosen = 0;
+    for (u32 i = 0; i < 4; i++) chosen |= u32(both >> 8 * (selector >> 4 * i & 7u) & 0xFFu) << 8 * i;
+    return chosen;
+#else
+    return __byte_perm(lower, upper, selector);
+#endif
+}
+
 __device__ __forceinline__ float infinity() { return float_from_bits(0x7F800000u); }
 __device__ __forceinline__ float not_a_number() { return float_from_bits(0x7FC00000u); }
 

@@ -77,4 +77,13 @@ __device__ __forceinline__ float load_from_other_block(const float* address) {
 #endif
 }
 
+// Has the compiler keep a value, where it would find it anew at every use.
+__device__ __forceinline__ void keep(u32& value) {
+#ifdef LACUNA_EMULATOR
+    (void)value;
+#else
+    asm volatile("" : "+r"(value));
+#endif
+}
+
 __host__ __device__ constexpr u32 divide_up(u32 a, u32 b) { return a / b + (a % b != 0); }

@@ -110,11 +110,12 @@ __device__ __forceinline__ void widen_e4m3(u32 (&pairs)[2], u32 word) {
     }
 }
 
-// The scales of two groups, from two e4m3, as a pair for `widen_e2m1`: times 2^119, which is the greatest power of two that leaves 448 finite.
+// The scales of two groups, from two e4m3 that are neither negative nor not a number, as a pair for `widen_e2m1`: times 2^119, which is the greatest
+// power of two that leaves 448 finite.
 __device__ __forceinline__ u32 group_scale_pair(u32 two) {
-    u32 pairs[2];
-    widen_e4m3(pairs, two);
-    return multiply_pairs(pairs[0], 0x7B007B00u);
+    // Exponent and mantissa at their places in a bf16, as in `widen_e4m3`.
+    const u32 pair = permute_bytes(two, 0, 0x1404) >> 4;
+    return multiply_pairs(multiply_pairs(pair, 0x7B807B80u), 0x7B007B00u);
 }
 
 // What the numbers of `widen_e2m1` have to be multiplied by.

@@ -64,7 +64,9 @@ struct QuantisedProduct {
         return {{both[(GATED ? 0 : j % 2 * 2) + i % 2]}, {both[2 + i % 2]}};
     }
 
-    static __device__ __forceinline__ void add_e4m3(Sums& sums, const u8* stage, u32 rows) {
+    // Each of these adds the products of a stage with the warp's first TILES tiles of rows.
+    template <u32 TILES>
+    static __device__ __forceinline__ void add_e4m3(Sums& sums, const u8* stage) {
         const u8* weights = stage + WEIGHT_AT;
         const u32 lane = lane_index() / 4;
 #pragma unroll
@@ -80,9 +82,7 @@ struct QuantisedProduct {
                 a[j][1][2] = tensor_word(upper.w), a[j][1][3] = tensor_word(lower.w);
             }
 #pragma unroll
-            for (u32 i = 0; i < ROW_TILES; i++) {
-                // The same for all lanes of the warp. Rows that are not there cost nothing.
-                if (warp_row() + i * 8 >= rows) continue;
+            for (u32 i = 0; i < TILES; i++) {
                 const uint4 words = Input::load(stage, warp_row() + i * 8 + lane, chunk);
                 const E4m3Word b[2][2] = {{tensor_word(words.x), tensor_word(words.y)}, {tensor_word(words.z), tensor_word(words.w)}};
 #pragma unroll
@@ -120,7 +120,8 @@ struct QuantisedProduct {
     }
 
     // A row's chunk holds what the four lanes of a quad take as one register: chunks 0 and 1 are the first 64 inputs, 2 and 3 the others.
-    static __device__ __forceinline__ void add_e2m1(Sums& sums, const u8* stage, u32 rows) {
+    template <u32 TILES>
+    static __device__ __forceinline__ void add_e2m1(Sums& sums, const u8* stage) {
         const u32 matrix = lane_index() / 8, matrix_row = lane_index() % 8;
         const u32 g = lane_index() / 4, t = lane_index() % 4;
         BlockScaledWeights weights;
@@ -135,12 +136,10 @@ struct QuantisedProduct {
             weights.scales[j] = Groups::load_half(stage + GROUPS_AT, column + t % 2 * 8 + g, t / 2);
         }
 #pragma unroll
-        for (u32 i = 0; i < ROW_TILES; i += 2) {
-            // As above.
-            if (warp_row() + i * 8 >= rows) continue;
+        for (u32 i = 0; i < TILES; i += 2) {
             const u32 scales = InputGroups::load_half(stage + INPUT_GROUPS_AT, warp_row() + (i + t / 2) * 8 + g, t % 2);
             add_eight_rows<0>(sums, stage, i, weights, scales);
-            if (warp_row() + (i + 1) * 8 < rows) add_eight_rows<1>(sums, stage, i + 1, weights, scales);
+            if (i + 1 < TILES) add_eight_rows<1>(sums, stage, i + 1, weights, scales);
         }
     }
 
@@ -158,8 +157,7 @@ struct QuantisedProduct {
                     scales = group_scale_pair(Groups::load(weights + Weight::BYTES, column));
                 }
                 const u32 four[4] = {words.x, words.y, words.z, words.w};
-                const u32 scale = chunk < 2 ? scales & 0xFFFFu : scales >> 16;
-                widen_e2m1(pairs, four[chunk], scale | scale << 16);
+                widen_e2m1(pairs, four[chunk], permute_bytes(scales, scales, chunk < 2 ? 0x1010 : 0x3232));
             } else {
                 if (chunk % 2 == 0) words = Weight::load(weights, column, chunk / 2);
                 u32 first[2], second[2];
@@ -170,7 +168,8 @@ struct QuantisedProduct {
         }
     };
 
-    static __device__ __forceinline__ void add_bf16(Sums& sums, const u8* stage, u32 rows) {
+    template <u32 TILES>
+    static __device__ __forceinline__ void add_bf16(Sums& sums, const u8* stage) {
         const u32 lane = lane_index() / 4;
         Column columns[COLUMN_TILES][2];
 #pragma unroll
@@ -187,9 +186,7 @@ struct QuantisedProduct {
                 for (u32 k = 0; k < 4; k++) a[j][k / 2][k % 2 * 2] = pairs[0][k], a[j][k / 2][k % 2 * 2 + 1] = pairs[1][k];
             }
 #pragma unroll
-            for (u32 i = 0; i < ROW_TILES; i++) {
-                // As above.
-                if (warp_row() + i * 8 >= rows) continue;
+            for (u32 i = 0; i < TILES; i++) {
                 const uint4 words = Input::load(stage, warp_row() + i * 8 + lane, chunk);
                 const u32 b[2][2] = {{words.x, words.y}, {words.z, words.w}};
 #pragma unroll
@@ -198,6 +195,32 @@ struct QuantisedProduct {
                     mma_m16n8k16_bf16(sums.of[j][i], a[j][1], b[1]);
                 }
             }
+        }
+    }
+
+    template <u32 TILES>
+    static __device__ __forceinline__ void add_tiles(Sums& sums, const u8* stage) {
+        if constexpr (HAS_INPUT_SCALES) {
+            add_e4m3<TILES>(sums, stage);
+#ifdef LACUNA_MULTIPLIES_FP4
+        } else if constexpr (HAS_INPUT_GROUPS) {
+            add_e2m1<TILES>(sums, stage);
+#endif
+        } else {
+            add_bf16<TILES>(sums, stage);
+        }
+    }
+
+    // The same with as many tiles of rows as are there. All lanes of the warp take the same branch: instructions under conditions of their own would
+    // cost as much where there is nothing to multiply, and here every instruction counts.
+    static __device__ __forceinline__ void add(Sums& sums, const u8* stage, u32 row_tiles) {
+        static_assert(ROW_TILES == 4, "a branch for each count");
+        switch (row_tiles) {
+            case 0: return;
+            case 1: return add_tiles<1>(sums, stage);
+            case 2: return add_tiles<2>(sums, stage);
+            case 3: return add_tiles<3>(sums, stage);
+            default: return add_tiles<4>(sums, stage);
         }
     }
 
@@ -210,28 +233,33 @@ struct QuantisedProduct {
         Weight weight;
         Groups groups;
         InputGroups input_groups;
-        input.find(o.input, o.inputs, input_row);
-        weight.find(o.weight, o.inputs, weight_row);
-        if constexpr (HAS_GROUPS) groups.find(o.group_scales, o.inputs, weight_row);
-        if constexpr (HAS_INPUT_GROUPS) input_groups.find(o.input_group_scales, o.inputs, input_row);
+        input.find(o.input, o.inputs, end, input_row);
+        weight.find(o.weight, o.inputs, end, weight_row);
+        if constexpr (HAS_GROUPS) groups.find(o.group_scales, o.inputs, end, weight_row);
+        if constexpr (HAS_INPUT_GROUPS) input_groups.find(o.input_group_scales, o.inputs, end, input_row);
+        const bool aligned = o.aligned != 0 && (!HAS_GROUPS || o.groups_aligned != 0);
         auto copy_stage = [&](u32 tile) {
             u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
             const u32 first = begin + tile * QUANTISED_INPUTS;
             if (first < end) {
-                if constexpr (HAS_GROUPS) groups.copy(stage + GROUPS_AT, first, end, o.groups_aligned != 0);
-                if constexpr (HAS_INPUT_GROUPS) input_groups.copy(stage + INPUT_GROUPS_AT, first, end, o.groups_aligned != 0);
-                if (o.aligned != 0) {
-                    weight.template copy<true>(stage + WEIGHT_AT, first, end);
-                    input.template copy<false>(stage, first, end);
+                if (aligned) {
+                    weight.template copy<true>(stage + WEIGHT_AT, first);
+                    if constexpr (HAS_GROUPS) groups.copy(stage + GROUPS_AT, first);
+                    input.template copy<false>(stage, first);
+                    if constexpr (HAS_INPUT_GROUPS) input_groups.copy(stage + INPUT_GROUPS_AT, first);
                 } else {
-                    weight.copy_unaligned(stage + WEIGHT_AT, first, end);
-                    input.copy_unaligned(stage, first, end);
+                    weight.copy_unaligned(stage + WEIGHT_AT, first);
+                    if constexpr (HAS_GROUPS) groups.copy_unaligned(stage + GROUPS_AT, first);
+                    input.copy_unaligned(stage, first);
+                    if constexpr (HAS_INPUT_GROUPS) input_groups.copy_unaligned(stage + INPUT_GROUPS_AT, first);
                 }
             }
             // A group of nothing keeps the count of groups the same for all.
             async_commit();
         };
         Sums sums = {};
+        u32 row_tiles = warp_row() < rows ? divide_up(rows - warp_row(), 8) : 0;
+        keep(row_tiles);
         const u32 tiles = begin < end ? divide_up(end - begin, QUANTISED_INPUTS) : 0;
         for (u32 tile = 0; tile < TENSOR_STAGES - 1; tile++) copy_stage(tile);
         for (u32 tile = 0; tile < tiles; tile++) {
@@ -240,15 +268,7 @@ struct QuantisedProduct {
             block_barrier();
             copy_stage(tile + TENSOR_STAGES - 1);
             const u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
-            if constexpr (HAS_INPUT_SCALES) {
-                add_e4m3(sums, stage, rows);
-#ifdef LACUNA_MULTIPLIES_FP4
-            } else if constexpr (HAS_INPUT_GROUPS) {
-                add_e2m1(sums, stage, rows);
-#endif
-            } else {
-                add_bf16(sums, stage, rows);
-            }
+            add(sums, stage, row_tiles);
         }
         async_wait<0>();
         block_barrier();

@@ -45,23 +45,39 @@ struct StagedGroups {
     static constexpr u32 COPIES = ROWS * STAGE_GROUPS / 4;
     static_assert(COPIES <= THREADS, "a thread copies one word");
 
-    const u8* row;
+    const u8* scales;
+    // Of this thread's word of its row, in bytes, below 2^32.
+    u32 offset;
+    // Groups of which none is wanted, or none there, begin here.
+    u32 behind;
 
+    static __device__ __forceinline__ u32 word() { return threadIdx.x % (STAGE_GROUPS / 4); }
+
+    // As `CopiedRows::find`.
     template <typename Row>
-    __device__ __forceinline__ void find(const u8* scales, u32 inputs, Row row_index) {
-        const u64 index = threadIdx.x < COPIES ? row_index(threadIdx.x / 2) : NO_ROW;
-        row = index == NO_ROW ? nullptr : scales + index * (inputs / GROUP_INPUTS);
+    __device__ __forceinline__ void find(const u8* whole, u32 inputs, u32 end, Row row) {
+        const u64 index = threadIdx.x < COPIES ? row(threadIdx.x / (STAGE_GROUPS / 4)) : NO_ROW;
+        const u32 first_group = word() * 4, end_group = end / GROUP_INPUTS;
+        const bool is_there = index != NO_ROW;
+        scales = whole;
+        offset = (is_there ? u32(index) * (inputs / GROUP_INPUTS) : 0) + first_group;
+        behind = is_there && first_group < end_group ? end_group - first_group : 0;
+        keep(offset);
+        keep(behind);
     }
 
-    __device__ __forceinline__ void copy(u8* side, u32 first, u32 end, bool aligned) const {
-        if (row == nullptr) return;
-        const u32 at = first / GROUP_INPUTS + threadIdx.x % 2 * 4, behind = end / GROUP_INPUTS;
-        u8* target = side + threadIdx.x * 4;
-        if (aligned) {
-            async_copy_4(target, row + (at < behind ? at : 0), at < behind ? 4 : 0);
-        } else {
-            for (u32 i = 0; i < 4; i++) target[i] = at + i < behind ? row[at + i] : u8(0);
-        }
+    // As `CopiedRows::copy` and `CopiedRows::copy_unaligned`.
+    __device__ __forceinline__ void copy(u8* side, u32 first) const {
+        if (COPIES < THREADS && threadIdx.x >= COPIES) return;
+        const u32 first_group = first / GROUP_INPUTS;
+        async_copy_4(side + threadIdx.x * 4, scales + first_group + offset, first_group < behind ? 4 : 0);
+    }
+    __device__ __forceinline__ void copy_unaligned(u8* side, u32 first) const {
+        if (COPIES < THREADS && threadIdx.x >= COPIES) return;
+        const u32 first_group = first / GROUP_INPUTS, left = first_group < behind ? behind - first_group : 0;
+        const u8* from = scales + first_group + offset;
+#pragma unroll 1
+        for (u32 i = 0; i < 4; i++) side[threadIdx.x * 4 + i] = i < left ? from[i] : u8(0);
     }
 
     // The scales of this lane's two groups.

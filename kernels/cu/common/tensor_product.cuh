@@ -55,18 +55,18 @@ __device__ __forceinline__ TensorSums<Shape> tensor_product(const product_operan
     u8* stages = shared_memory();
     Input input;
     Weight weight;
-    input.find(o.input, o.inputs, input_row);
-    weight.find(o.weight, o.inputs, weight_row);
+    input.find(o.input, o.inputs, end, input_row);
+    weight.find(o.weight, o.inputs, end, weight_row);
     auto copy_stage = [&](u32 tile) {
         u8* stage = stages + tile % TENSOR_STAGES * (Input::BYTES + Weight::BYTES);
         const u32 first = begin + tile * TENSOR_INPUTS;
         if (first < end) {
             if (o.aligned != 0) {
-                weight.template copy<true>(stage + Input::BYTES, first, end);
-                input.template copy<false>(stage, first, end);
+                weight.template copy<true>(stage + Input::BYTES, first);
+                input.template copy<false>(stage, first);
             } else {
-                weight.copy_unaligned(stage + Input::BYTES, first, end);
-                input.copy_unaligned(stage, first, end);
+                weight.copy_unaligned(stage + Input::BYTES, first);
+                input.copy_unaligned(stage, first);
             }
         }
         // A group of nothing keeps the count of groups the same for all.

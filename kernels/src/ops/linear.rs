@@ -42,7 +42,7 @@ pub enum Weights<'a> {
         words: Slice<'a, u32>,
         /// How a word holds its numbers.
         order: Fp4Order,
-        /// `[outputs, inputs / 16]`, none of them negative.
+        /// `[outputs, inputs / 16]`, neither negative nor no number.
         group_scales: Slice<'a, u8>,
         /// `[outputs]`: what its matrix's scales of groups are multiplied by.
         scales: Slice<'a, f32>,

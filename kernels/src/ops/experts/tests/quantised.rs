@@ -35,7 +35,7 @@ impl Matrices {
             inputs,
             fp8: numbers(bytes(outputs * inputs)),
             packed: bytes(outputs * inputs / 2),
-            group_scales: numbers(bytes(outputs * inputs / 16)),
+            group_scales: numbers(bytes(outputs * inputs / 16)).iter().map(|byte| byte & 0x7F).collect(),
             scales: (0..outputs).map(|_| 1e-3 * (0.5 + random.uniform())).collect(),
         }
     }
