@@ -61,6 +61,8 @@ pub(crate) fn offer(
 /// The places that may want what the last edit has changed; they may overlap. The tree is that of the text after it.
 pub(crate) fn find(past: &Past<'_>, after: &str, tree: &Tree, cancel: &Cancel) -> Result<Vec<Candidate>, Error> {
     let Past { earlier, before } = past;
+    // The server looks at the lengths before it copies the texts; replayed histories come here with texts of any length,
+    // and get what the server would give.
     if before.len().max(after.len()).max(earlier.len()) > TEXT_MAX_BYTES {
         return Ok(Vec::new());
     }

@@ -16,7 +16,17 @@ use crate::{markdown, postprocess, renoise};
 /// Placeholders that are filled at once at most.
 const MAX_PLACEHOLDERS: usize = 64;
 
-/// Something that a user has chosen. Byte offsets are those of the document's version.
+/// What a user has chosen. Byte offsets are those of the document's version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Chosen {
+    /// Something whose edits are still to be computed.
+    Compute(Action),
+    /// These replacements, which are known already.
+    Apply { replacements: Vec<Replacement> },
+}
+
+/// Something that the engine is needed for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum Action {
@@ -30,8 +40,6 @@ pub(crate) enum Action {
     CompleteBlock { caret_byte: usize },
     /// Format a Markdown document.
     FormatMarkdown,
-    /// Make these replacements, which are known already.
-    Replace { replacements: Vec<Replacement> },
 }
 
 /// What came of it.
@@ -59,7 +67,6 @@ pub(crate) fn perform(
     let language = snapshot.document.language;
     let gone = || Outcome::Nothing("what was to be filled is no longer there".to_owned());
     match *action {
-        Action::Replace { ref replacements } => Ok(Outcome::Edits(replacements.clone())),
         Action::FillHole { start_byte } => {
             let mut placeholders = placeholders_in(snapshot, &text).into_iter();
             let Some(hole) = placeholders.find(|placeholder| placeholder.byte_range.start == start_byte) else {

@@ -9,7 +9,7 @@ use std::path::Path;
 use lacuna_engine::{Cancel, Language};
 use proptest::prelude::*;
 
-use super::{Candidate, Past, disjoint, find};
+use super::{Candidate, Past, TEXT_MAX_BYTES, disjoint, find};
 use crate::syntax::parse;
 
 /// The text of a case before its edits, before its last one, and after it; and what is offered, as the case marks it.
@@ -167,4 +167,15 @@ fn a_search_can_be_cancelled() {
     let tree = parse("def b(): pass\na()\n", Language::Python).expect("a grammar");
     let past = Past { earlier: "def a(): pass\na()\n", before: "def a(): pass\na()\n" };
     assert!(find(&past, "def b(): pass\na()\n", &tree, &cancel).is_err());
+}
+
+#[test]
+fn a_text_that_is_too_long_is_left_alone() {
+    let after = "def b(): pass\na()\n";
+    let tree = parse(after, Language::Python).expect("a grammar");
+    let places = |blanks: usize| {
+        let before = format!("def a(): pass\na()\n{}", " ".repeat(blanks));
+        find(&Past { earlier: &before, before: &before }, after, &tree, &Cancel::new()).expect("nobody cancels").len()
+    };
+    assert_eq!((places(TEXT_MAX_BYTES - after.len()), places(TEXT_MAX_BYTES - after.len() + 1)), (1, 0));
 }

@@ -76,6 +76,39 @@ fn a_change_is_offered_where_it_is_wanted_next() {
 }
 
 #[test]
+fn what_is_known_waits_for_no_fill() {
+    let (mut client, calls) = ready(resolving());
+    rename(&mut client, &calls);
+    let actions = client.result("textDocument/codeAction", code_action("file:///a.rs", (0, 5)));
+    let is_known = |action: &&Value| action["data"]["replacements"].is_array();
+    let known: Vec<_> = actions.as_array().into_iter().flatten().filter(is_known).cloned().collect();
+    assert_eq!(known.len(), 2);
+    // The engine works on a fill, and another one waits.
+    let fill = client.ask("file:///a.rs", (3, 0));
+    let call = next_call(&calls);
+    client.open("file:///b.rs", "rust", "\n");
+    let waiting = client.ask("file:///b.rs", (0, 0));
+    for (action, count) in known.iter().zip([1, 2]) {
+        let resolved = client.result("codeAction/resolve", action.clone());
+        assert_eq!(resolved["edit"]["documentChanges"][0]["edits"].as_array().map(Vec::len), Some(count));
+    }
+    // What was never found is not applied, nor is what was found in another version.
+    for changed in [json!({ "replacements": [[{ "start": 0, "end": 999 }, ""]] }), json!({ "version": 1 })] {
+        let mut foreign = known[0].clone();
+        let members = foreign["data"].as_object_mut().expect("an object");
+        members.extend(changed.as_object().cloned().expect("an object"));
+        let id = client.request("codeAction/resolve", foreign);
+        assert_eq!(client.error_of(id), CONTENT_MODIFIED);
+    }
+    assert_idle(&calls);
+    call.fill(&["fn f() {}"]);
+    assert_eq!(insert_texts(&client.result_of(fill)), ["fn f() {}"]);
+    next_call(&calls).fill(&["fn g() {}"]);
+    assert_eq!(insert_texts(&client.result_of(waiting)), ["fn g() {}"]);
+    client.finish();
+}
+
+#[test]
 fn the_editor_is_shown_the_next_place() {
     let (mut client, calls) = ready(json!({ "window": { "showDocument": { "support": true } } }));
     rename(&mut client, &calls);

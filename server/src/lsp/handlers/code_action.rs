@@ -8,7 +8,7 @@ use tower_lsp::ls_types::{
 
 use lacuna_engine::Language;
 
-use crate::lsp::actions::{Action, Outcome, perform, placeholders_of};
+use crate::lsp::actions::{Action, Chosen, Outcome, perform, placeholders_of};
 use crate::lsp::backend::Backend;
 use crate::lsp::capabilities::{FORMAT_KIND, REWRITE_KIND};
 use crate::lsp::draft::Drafts;
@@ -26,13 +26,13 @@ pub(crate) struct Data {
     pub(crate) uri: Uri,
     pub(crate) version: i32,
     #[serde(flatten)]
-    pub(crate) action: Action,
+    pub(crate) chosen: Chosen,
 }
 
 struct Offer {
     title: String,
     kind: CodeActionKind,
-    action: Action,
+    chosen: Chosen,
 }
 
 pub(crate) async fn handle(backend: &Backend, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
@@ -78,23 +78,25 @@ pub(crate) async fn handle(backend: &Backend, params: CodeActionParams) -> Resul
     }
     if facts.resolves_edits {
         let (uri, version) = (&snapshot.uri, snapshot.document.version);
-        let data = |action: &Action| Data { uri: uri.clone(), version, action: action.clone() };
+        let data = |chosen: &Chosen| Data { uri: uri.clone(), version, chosen: chosen.clone() };
         let offers = offers.into_iter().map(|offer| {
-            let data = serde_json::to_value(data(&offer.action)).ok();
+            let data = serde_json::to_value(data(&offer.chosen)).ok();
             code_action(offer, data)
         });
         return Ok(answer(offers.collect()));
     }
     // The edit must come along, so that only one hole can be offered in reasonable time.
-    let is_quick = |offer: &Offer| matches!(offer.action, Action::FillHole { .. });
-    let Some(offer) = offers.into_iter().find(is_quick).filter(|_| state.serving.is_some()) else {
+    let quick = offers.into_iter().find_map(|offer| match &offer.chosen {
+        Chosen::Compute(action @ Action::FillHole { .. }) => Some((action.clone(), offer)),
+        _ => None,
+    });
+    let Some((action, offer)) = quick.filter(|_| state.serving.is_some()) else {
         return Ok(None);
     };
     let cancel = CancelOnDrop::default();
     let for_engine = cancel.flag();
-    let chosen = offer.action.clone();
     let found = backend.worker.submit(cancel.flag(), move |engine| {
-        let outcome = perform(engine, &snapshot, &chosen, &Drafts::default(), &for_engine)?;
+        let outcome = perform(engine, &snapshot, &action, &Drafts::default(), &for_engine)?;
         Ok(match outcome {
             Outcome::Edits(edits) => Some(workspace_edit(&snapshot, edits, facts)),
             Outcome::Nothing(_) => None,
@@ -107,7 +109,7 @@ pub(crate) async fn handle(backend: &Backend, params: CodeActionParams) -> Resul
 }
 
 fn offers(snapshot: &Snapshot, selection: &std::ops::Range<usize>) -> Vec<Offer> {
-    let rewrite = |title: String, action| Offer { title, kind: REWRITE_KIND, action };
+    let rewrite = |title: String, action| Offer { title, kind: REWRITE_KIND, chosen: Chosen::Compute(action) };
     let mut offers = Vec::new();
     let placeholders = placeholders_of(snapshot);
     let is_here = |hole: &&Placeholder| hole.shown_at.start <= selection.end && selection.start <= hole.shown_at.end;
@@ -139,7 +141,7 @@ fn offers(snapshot: &Snapshot, selection: &std::ops::Range<usize>) -> Vec<Offer>
     }
     if snapshot.document.language == Language::Markdown {
         let title = "Format this Markdown".to_owned();
-        offers.push(Offer { title, kind: FORMAT_KIND, action: Action::FormatMarkdown });
+        offers.push(Offer { title, kind: FORMAT_KIND, chosen: Chosen::Compute(Action::FormatMarkdown) });
     }
     offers
 }
@@ -147,7 +149,7 @@ fn offers(snapshot: &Snapshot, selection: &std::ops::Range<usize>) -> Vec<Offer>
 /// The offers to make the last change elsewhere, too.
 fn offers_of_places(snapshot: &Snapshot, first: Replacement, all: Vec<Replacement>) -> Vec<Offer> {
     let line = range_of(snapshot, &first.0).start.line + 1;
-    let offer = |title, replacements| Offer { title, kind: REWRITE_KIND, action: Action::Replace { replacements } };
+    let offer = |title, replacements| Offer { title, kind: REWRITE_KIND, chosen: Chosen::Apply { replacements } };
     let mut offers = vec![offer(format!("Apply the same change in line {line}"), vec![first])];
     if all.len() > 1 {
         offers.push(offer(format!("Apply the same change at all {} places", all.len()), all));
@@ -178,7 +180,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Data, is_wanted};
-    use crate::lsp::actions::Action;
+    use crate::lsp::actions::{Action, Chosen};
     use crate::lsp::capabilities::{FORMAT_KIND, REWRITE_KIND};
 
     #[test]
@@ -200,10 +202,17 @@ mod tests {
     #[test]
     fn an_action_comes_back_as_it_went() {
         let uri: tower_lsp::ls_types::Uri = "file:///a.rs".parse().expect("a URI");
-        let action = Action::Rewrite { start_byte: 1, end_byte: 2 };
-        let data = Data { uri, version: 3, action };
-        let sent = serde_json::to_value(&data).expect("JSON");
-        assert_eq!(sent, json!({ "uri": "file:///a.rs", "version": 3, "do": "rewrite", "startByte": 1, "endByte": 2 }));
-        assert_eq!(serde_json::from_value::<Data>(sent).expect("the same"), data);
+        let rewrite = json!({ "uri": "file:///a.rs", "version": 3, "do": "rewrite", "startByte": 1, "endByte": 2 });
+        let range = json!({ "start": 1, "end": 2 });
+        let apply = json!({ "uri": "file:///a.rs", "version": 3, "replacements": [[range, "x"]] });
+        for (chosen, expected) in [
+            (Chosen::Compute(Action::Rewrite { start_byte: 1, end_byte: 2 }), rewrite),
+            (Chosen::Apply { replacements: vec![(1..2, "x".to_owned())] }, apply),
+        ] {
+            let data = Data { uri: uri.clone(), version: 3, chosen };
+            let sent = serde_json::to_value(&data).expect("JSON");
+            assert_eq!(sent, expected);
+            assert_eq!(serde_json::from_value::<Data>(sent).expect("the same"), data);
+        }
     }
 }

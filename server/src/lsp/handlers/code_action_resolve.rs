@@ -1,15 +1,15 @@
-//! `codeAction/resolve`: computes the edit of an action that the user has chosen.
+//! `codeAction/resolve`: gives the edit of an action that the user has chosen. What is not known yet is computed.
 
 use std::sync::Arc;
 
 use tower_lsp::jsonrpc::{Error, Result};
-use tower_lsp::ls_types::{CodeAction, WorkspaceEdit};
+use tower_lsp::ls_types::{CodeAction, Uri, WorkspaceEdit};
 
-use crate::lsp::actions::{Action, Outcome, perform};
+use crate::lsp::actions::{Action, Chosen, Outcome, perform};
 use crate::lsp::backend::Backend;
 use crate::lsp::capabilities::ClientFacts;
 use crate::lsp::draft::Drafts;
-use crate::lsp::edits::{with_preview, workspace_edit};
+use crate::lsp::edits::{Replacement, with_preview, workspace_edit};
 use crate::lsp::fill::{failed, outcome};
 use crate::lsp::handlers::code_action::Data;
 use crate::lsp::pending::CancelOnDrop;
@@ -19,10 +19,15 @@ use crate::settings::Settings;
 
 pub(crate) async fn handle(backend: &Backend, mut action: CodeAction) -> Result<CodeAction> {
     let data = action.data.clone().unwrap_or_default();
-    let Ok(data) = serde_json::from_value::<Data>(data) else {
+    let Ok(Data { uri, version, chosen }) = serde_json::from_value::<Data>(data) else {
         return Err(Error::invalid_params("the code action is not one of this server's"));
     };
-    match compute(backend, &data).await? {
+    let edit = match chosen {
+        Chosen::Compute(action) => compute(backend, &uri, version, action).await?,
+        // Nothing of this is the engine's business, so that it waits for nothing that the engine does.
+        Chosen::Apply { replacements } => known(backend, &uri, version, replacements)?,
+    };
+    match edit {
         Ok(edit) => {
             action.edit = Some(edit);
             Ok(action)
@@ -31,16 +36,41 @@ pub(crate) async fn handle(backend: &Backend, mut action: CodeAction) -> Result<
     }
 }
 
+/// The edit of replacements that were found for this version of the document, or why there is none.
+fn known(
+    backend: &Backend,
+    uri: &Uri,
+    version: i32,
+    replacements: Vec<Replacement>,
+) -> Result<std::result::Result<WorkspaceEdit, String>> {
+    let session = backend.session();
+    if let Some(reason) = session.switched_off(uri) {
+        return Ok(Err(reason));
+    }
+    let found = session.document(uri).map_or(&[][..], |open| open.next.found(version));
+    // What comes back need not be what went.
+    let is_known = replacements.iter().all(|replacement| found.contains(replacement));
+    match session.snapshot(uri).filter(|snapshot| is_known && snapshot.document.version == version) {
+        Some(snapshot) => Ok(Ok(workspace_edit(&snapshot, replacements, session.client))),
+        None => Err(Error::content_modified()),
+    }
+}
+
 /// The edit of an action, or why there is none.
-pub(crate) async fn compute(backend: &Backend, data: &Data) -> Result<std::result::Result<WorkspaceEdit, String>> {
+pub(crate) async fn compute(
+    backend: &Backend,
+    uri: &Uri,
+    version: i32,
+    action: Action,
+) -> Result<std::result::Result<WorkspaceEdit, String>> {
     let (snapshot, facts, settings, id) = {
         let mut session = backend.session();
-        if let Some(reason) = session.switched_off(&data.uri) {
+        if let Some(reason) = session.switched_off(uri) {
             return Ok(Err(reason));
         }
-        (session.snapshot(&data.uri), session.client, Arc::clone(&session.settings), session.next_id())
+        (session.snapshot(uri), session.client, Arc::clone(&session.settings), session.next_id())
     };
-    let Some(snapshot) = snapshot.filter(|snapshot| snapshot.document.version == data.version) else {
+    let Some(snapshot) = snapshot.filter(|snapshot| snapshot.document.version == version) else {
         return Err(Error::content_modified());
     };
     let state = backend.model_state();
@@ -50,15 +80,12 @@ pub(crate) async fn compute(backend: &Backend, data: &Data) -> Result<std::resul
             Loading::UnderWay | Loading::Done => "the model is still loading".to_owned(),
         }));
     }
-    let drafts = if settings.drafts {
-        Drafts::to(backend.client.clone(), id, data.uri.clone(), data.version)
-    } else {
-        Drafts::default()
-    };
+    let drafts =
+        if settings.drafts { Drafts::to(backend.client.clone(), id, uri.clone(), version) } else { Drafts::default() };
     let cancel = CancelOnDrop::default();
     let for_engine = cancel.flag();
-    let chosen = data.action.clone();
-    let previews = is_previewed(&data.action, facts, &settings);
+    let chosen = action.clone();
+    let previews = is_previewed(&action, facts, &settings);
     let found = backend.worker.submit(cancel.flag(), move |engine| {
         let outcome = perform(engine, &snapshot, &chosen, &drafts, &for_engine)?;
         Ok(match outcome {
@@ -70,13 +97,13 @@ pub(crate) async fn compute(backend: &Backend, data: &Data) -> Result<std::resul
             Outcome::Nothing(reason) => Err(reason),
         })
     });
-    let received = match data.action {
+    let received = match action {
         Action::FillAll => progress::during(backend, facts, "Lacuna: filling all holes", found).await,
         Action::FormatMarkdown => progress::during(backend, facts, "Lacuna: formatting", found).await,
         _ => found.await,
     };
     let found = outcome(received)?;
-    if !backend.session().is_current(&data.uri, data.version) {
+    if !backend.session().is_current(uri, version) {
         return Err(Error::content_modified());
     }
     Ok(found.unwrap_or_else(|| Err("too much was asked for at once".to_owned())))

@@ -8,7 +8,6 @@ use crate::lsp::actions::Action;
 use crate::lsp::backend::Backend;
 use crate::lsp::capabilities::{FILL_ALL, FORMAT_MARKDOWN, NEXT_PLACE, STATUS};
 use crate::lsp::fill::failed;
-use crate::lsp::handlers::code_action::Data;
 use crate::lsp::handlers::code_action_resolve::{compute, is_previewed};
 use crate::lsp::next_place::Place;
 use crate::lsp::status::Status;
@@ -107,7 +106,7 @@ async fn apply(backend: &Backend, uri: Uri, action: Action, label: &str) -> Resu
         let session = backend.session();
         is_previewed(&action, session.client, &session.settings)
     };
-    match compute(backend, &Data { uri, version, action }).await? {
+    match compute(backend, &uri, version, action).await? {
         Ok(edit) => match backend.client.apply_edit(edit).await {
             Ok(response) if response.applied => Ok(None),
             // Somebody has looked at it and does not want it.
