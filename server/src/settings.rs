@@ -55,8 +55,9 @@ pub struct Settings {
     pub preview_fill_all: bool,
     /// Whether the editor is sent the text as it condenses, in `lacuna/draft` notifications.
     pub drafts: bool,
-    /// Whether it is counted how many completions are shown and accepted, and how long they take. The counts are in a
-    /// file of your own, which holds no text and no names of files; nothing is sent anywhere. `lacuna stats` shows them.
+    /// Whether it is counted how many completions and next places are shown and accepted, and how long completions take.
+    /// The counts are in a file of your own, which holds no text and no names of files; nothing is sent anywhere.
+    /// `lacuna stats` shows them.
     pub stats: bool,
     /// What is logged, and where to.
     pub log: LogSettings,

@@ -14,11 +14,13 @@
 mod histogram;
 mod ledger;
 mod names;
+mod next_places;
 mod recorder;
 mod store;
 
 pub use histogram::Histogram;
 pub use ledger::{Ledger, Malformed, Tally};
-pub use names::{Fate, Piece, Source, Stage, Withheld, language_name};
+pub use names::{Fate, Piece, Source, Stage, Way, Withheld, language_name};
+pub use next_places::NextPlaces;
 pub use recorder::{Group, Stats, Writer};
 pub use store::{Store, StoreError};

@@ -72,14 +72,14 @@ fn a_broken_file_is_said_and_does_not_stop_a_server() {
     let state = TempDir::new().expect("a folder");
     let folder = state.path().join("lacuna");
     std::fs::create_dir(&folder).expect("a folder");
-    std::fs::write(folder.join("counts-1.json"), "what is this?").expect("a file");
+    std::fs::write(folder.join("counts-2.json"), "what is this?").expect("a file");
     let output = run(state.path(), &["stats"]);
     let error = String::from_utf8(output.stderr).expect("a text");
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
     assert!(error.contains("not Lacuna's counts") && error.contains("--reset"), "{error}");
     session(state.path());
     assert!(stdout(state.path(), &["stats"]).contains("computed"));
-    assert_eq!(std::fs::read_to_string(folder.join("counts-1.broken")).expect("a text"), "what is this?");
+    assert_eq!(std::fs::read_to_string(folder.join("counts-2.broken")).expect("a text"), "what is this?");
 }
 
 #[test]

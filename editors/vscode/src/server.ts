@@ -88,7 +88,7 @@ export class Server implements vscode.Disposable {
     }
   }
 
-  /** Tells the server, for its own counts, that all of a completion was accepted. Other things it sees by itself. */
+  /** Tells the server, for its own counts, that all of a completion or of a next place's item was accepted. Other things it sees by itself. */
   accepted(uri: vscode.Uri, characters: number): void {
     if (this.#connection && this.#running === "running") {
       const { client } = this.#connection;

@@ -86,8 +86,8 @@ impl Backend {
 
     pub(crate) async fn feedback(&self, Feedback { uri, kind, characters }: Feedback) {
         guarded_now(|| {
-            if let Some(offer) = self.session().document_mut(&uri).and_then(|open| open.offer.as_mut()) {
-                offer.hear(kind, characters);
+            if let Some(open) = self.session().document_mut(&uri) {
+                open.hear(kind, characters);
             }
         });
     }

@@ -3,6 +3,8 @@
 //! Edits near each other are one burst. When typing has rested, the worker looks for the places that want what the burst
 //! has changed; what it finds is offered for as long as the document is what it was.
 
+mod offers;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::PoisonError;
@@ -19,9 +21,12 @@ use crate::lsp::backend::Backend;
 use crate::lsp::document::ByteEdit;
 use crate::lsp::edits::{Replacement, range_of};
 use crate::lsp::fill::PARSE_BUDGET;
+use crate::lsp::offer::FeedbackKind;
 use crate::lsp::pending::CancelOnDrop;
 use crate::lsp::session::{Session, Snapshot};
 use crate::next::{self, Document, Past};
+use crate::stats::Group;
+use offers::Offers;
 
 /// Typing must rest for so many times as long as for a completion before places are looked for.
 const RESTS: u32 = 4;
@@ -42,6 +47,8 @@ pub(crate) struct NextPlaces {
     search: Option<Search>,
     /// The document's version and the places found in it, ascending and disjoint.
     found: Option<(i32, Vec<Replacement>)>,
+    /// What was found, until it is known what became of it.
+    offers: Offers,
 }
 
 /// A search that is waiting for typing to rest, or under way. When it is dropped it ends at once, and lets go of the texts
@@ -59,10 +66,11 @@ impl Drop for Search {
 }
 
 impl NextPlaces {
-    /// Follows an edit of the text `before`, and forgets what was found in it.
-    pub(crate) fn follow(&mut self, before: &Rope, edit: &ByteEdit<'_>, now: Instant) {
+    /// Follows an edit from one text to another, and forgets what was found in it.
+    pub(crate) fn follow(&mut self, before: &Rope, edit: &ByteEdit<'_>, after: &Rope, now: Instant) {
         self.search = None;
         self.found = None;
+        self.offers.follow(edit, before, after);
         let goes_on = self.last_edit.is_some_and(|last| {
             let touches = edit.removed.start <= self.burst.end && self.burst.start <= edit.removed.end;
             touches || (now.saturating_duration_since(last) < PAUSE_MAX && self.is_near(before, &edit.removed))
@@ -110,6 +118,36 @@ impl NextPlaces {
     pub(crate) fn at(&self, version: i32, caret_byte: usize) -> Option<&Replacement> {
         self.found(version).iter().find(|(range, _)| range.start <= caret_byte && caret_byte <= range.end)
     }
+
+    /// Counts a place's item as what is offered in the line. `is_told` says that the editor tells what it shows.
+    pub(crate) fn offer_in_line(&mut self, range: &Range<usize>, is_told: bool) {
+        self.offers.offer_in_line(range, is_told);
+    }
+
+    /// Something else is offered in the line.
+    pub(crate) fn leave_line(&mut self) {
+        self.offers.leave_line();
+    }
+
+    /// Counts a place as one that the editor goes to.
+    pub(crate) fn go_to(&mut self, range: &Range<usize>) {
+        self.offers.go_to(range);
+    }
+
+    /// Counts places as ones whose code action was chosen.
+    pub(crate) fn choose(&mut self, replacements: &[Replacement]) {
+        self.offers.choose(replacements);
+    }
+
+    /// Takes the editor's word for what became of the item that was offered last in the line.
+    pub(crate) fn hear(&mut self, kind: FeedbackKind) {
+        self.offers.hear(kind);
+    }
+
+    /// Counts what became of all places.
+    pub(crate) fn settle(&mut self) {
+        self.offers = Offers::default();
+    }
 }
 
 /// The notification `lacuna/nextPlace`: where the document wants the last change, too.
@@ -149,14 +187,15 @@ impl Place {
 pub(crate) fn search(backend: &Backend, uri: &Uri) {
     let mut session = backend.session();
     let rest = Duration::from_millis(session.settings.inline_completion.debounce_ms) * RESTS;
-    if !session.settings.next_place || session.switched_off(uri).is_some() || backend.model_state().serving.is_none() {
+    if !session.settings.next_place || session.switched_off(uri).is_some() {
         return;
     }
-    let Some(open) = session.document_mut(uri) else { return };
+    let Some((serving, open)) = backend.model_state().serving.zip(session.document_mut(uri)) else { return };
+    let group = Group { language: open.document.language, model: serving.model };
     let on_drop = CancelOnDrop::default();
     let cancel = on_drop.flag();
     let (client, worker, shared) = (backend.client.clone(), backend.worker.clone(), backend.shared_session());
-    let uri = uri.clone();
+    let (stats, uri) = (backend.stats.clone(), uri.clone());
     let task = tokio::spawn(async move {
         tokio::time::sleep(rest).await;
         // Only now, because few edits are rested after.
@@ -176,9 +215,13 @@ pub(crate) fn search(backend: &Backend, uri: &Uri) {
         {
             let mut session = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let is_current = session.is_current(&snapshot.uri, version);
-            let Some(open) = session.document_mut(&snapshot.uri).filter(|_| is_current && !places.is_empty()) else {
+            let Some(open) = session.document_mut(&snapshot.uri).filter(|_| is_current) else {
                 return;
             };
+            open.next.offers.find(&places, &stats, &group);
+            if places.is_empty() {
+                return;
+            }
             open.next.found = Some((version, places));
         }
         client.send_notification::<NextPlaceNotification>(told).await;
@@ -229,10 +272,11 @@ mod tests {
         let (mut next, mut rope, mut now) = (NextPlaces::default(), Rope::from_str(text), Instant::now());
         for (seconds, removed, inserted) in edits {
             now += Duration::from_secs(*seconds);
-            next.follow(&rope, &ByteEdit { removed: removed.clone(), inserted }, now);
+            let before = rope.clone();
             let chars = rope.byte_to_char(removed.start)..rope.byte_to_char(removed.end);
             rope.remove(chars.clone());
             rope.insert(chars.start, inserted);
+            next.follow(&before, &ByteEdit { removed: removed.clone(), inserted }, &rope, now);
         }
         next.before.back().expect("a burst").to_string()
     }

@@ -11,13 +11,13 @@ use crate::lsp::document::ByteEdit;
 use crate::lsp::interpolate::Anchor;
 use crate::stats::{Fate, Group, Piece, Stats};
 
-/// `lacuna/feedback`: what became of the completion that was offered last in a document.
+/// `lacuna/feedback`: what became of what was offered last in the line in a document, be it a completion or a next place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Feedback {
     pub(crate) uri: Uri,
     pub(crate) kind: FeedbackKind,
-    /// Unicode scalar values that were taken over; for pieces alone.
+    /// Unicode scalar values that were taken over; for pieces of completions alone.
     #[serde(default)]
     pub(crate) characters: u32,
 }

@@ -21,7 +21,7 @@ use crate::lsp::exclusion::{Exclusion, file_name};
 use crate::lsp::fill::PARSE_BUDGET;
 use crate::lsp::interpolate::{Anchor, Suggestion};
 use crate::lsp::next_place::NextPlaces;
-use crate::lsp::offer::Offer;
+use crate::lsp::offer::{FeedbackKind, Offer};
 use crate::lsp::others::{Candidate, Closed, Others};
 use crate::lsp::pending::{Pending, Ticket};
 use crate::lsp::positions::{Encoding, byte_of_position};
@@ -76,7 +76,7 @@ pub(crate) struct OpenDocument {
     pub(crate) document: Document,
     pub(crate) pending: Option<Pending>,
     pub(crate) suggestion: Option<Suggestion>,
-    /// What was offered last, until it is known what became of it.
+    /// The completion that was offered last, until it is known what became of it; none where a next place was offered since.
     pub(crate) offer: Option<Offer>,
     /// What is computed before it is asked for; its other side is `pending`.
     pub(crate) prefetch: Option<Prefetch>,
@@ -90,6 +90,16 @@ pub(crate) struct OpenDocument {
     /// When it was opened or edited last.
     touched: u64,
     is_edited: bool,
+}
+
+impl OpenDocument {
+    /// Takes the editor's word for what became of what was offered last in the line.
+    pub(crate) fn hear(&mut self, kind: FeedbackKind, characters: u32) {
+        match &mut self.offer {
+            Some(offer) => offer.hear(kind, characters),
+            None => self.next.hear(kind),
+        }
+    }
 }
 
 /// What is known of a name.
@@ -197,7 +207,7 @@ impl Session {
             let before = open.document.text.clone();
             let edit = open.document.apply(change, encoding);
             open.offer.iter_mut().for_each(|offer| offer.follow(&edit, &open.document.text));
-            open.next.follow(&before, &edit, Instant::now());
+            open.next.follow(&before, &edit, &open.document.text, Instant::now());
             // What an edit makes worthless is given up here already, so that nothing is computed in vain.
             open.pending.take_if(|pending| !pending.follow(&edit));
             open.suggestion.take_if(|suggestion| !suggestion.anchor.follow(&edit));
@@ -279,6 +289,7 @@ impl Session {
         for entry in self.documents.values_mut() {
             if let Entry::Open(open) = entry {
                 open.offer = None;
+                open.next.settle();
             }
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::histogram::Histogram;
 use super::names::{Fate, LANGUAGES, Piece, Source, Stage, Withheld};
+use super::next_places::NextPlaces;
 use super::recorder::Group;
 
 /// The most days that are kept; the oldest go first.
@@ -42,6 +43,9 @@ pub struct Tally {
     pub withheld: BTreeMap<Withheld, u64>,
     /// How long answers took.
     pub latency: BTreeMap<Source, BTreeMap<Stage, Histogram>>,
+    /// What became of next places, which count as no completions.
+    #[serde(skip_serializing_if = "NextPlaces::is_empty")]
+    pub next_places: NextPlaces,
 }
 
 /// What is wrong with a text that should have been counts, in one sentence without its end.
@@ -150,6 +154,7 @@ impl Tally {
         add_all(&mut self.withheld, &other.withheld);
         self.characters_shown = self.characters_shown.saturating_add(other.characters_shown);
         self.characters_kept = self.characters_kept.saturating_add(other.characters_kept);
+        self.next_places.add(&other.next_places);
         for (source, stages) in &other.latency {
             for (stage, histogram) in stages {
                 self.latency.entry(*source).or_default().entry(*stage).or_default().add(histogram);
@@ -164,22 +169,36 @@ impl Tally {
 
     /// How many completions were seen.
     pub fn shown(&self) -> u64 {
-        let seen = self.fates.iter().filter(|(fate, _)| **fate != Fate::NotSeen);
-        seen.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+        shown(&self.fates)
     }
 
     /// How many completions met a fate.
     pub fn with_fate(&self, fate: Fate) -> u64 {
-        self.fates.get(&fate).copied().unwrap_or_default()
+        with_fate(&self.fates, fate)
     }
 
     /// How many completions were taken over, all of them or a part.
     pub fn accepted(&self) -> u64 {
-        self.with_fate(Fate::Accepted).saturating_add(self.with_fate(Fate::AcceptedInPart))
+        accepted(&self.fates)
     }
 }
 
-fn add_all<K: Copy + Ord>(counts: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
+/// How many were seen.
+pub(super) fn shown(fates: &BTreeMap<Fate, u64>) -> u64 {
+    let seen = fates.iter().filter(|(fate, _)| **fate != Fate::NotSeen);
+    seen.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
+
+/// How many were taken over, all of each or a part.
+pub(super) fn accepted(fates: &BTreeMap<Fate, u64>) -> u64 {
+    with_fate(fates, Fate::Accepted).saturating_add(with_fate(fates, Fate::AcceptedInPart))
+}
+
+fn with_fate(fates: &BTreeMap<Fate, u64>, fate: Fate) -> u64 {
+    fates.get(&fate).copied().unwrap_or_default()
+}
+
+pub(super) fn add_all<K: Copy + Ord>(counts: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
     for (key, more) in more {
         let count = counts.entry(*key).or_default();
         *count = count.saturating_add(*more);

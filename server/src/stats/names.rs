@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::postprocess::Filter;
 
-/// What became of a completion that was offered. Each one has exactly one fate.
+/// What became of a completion that was offered, or of a next place that was found. Each one has exactly one fate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
@@ -33,6 +33,18 @@ pub enum Piece {
     Word,
     /// All of a line.
     Line,
+}
+
+/// How a next place is shown, or gets its change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// As an item in the line, where the caret stands at it.
+    Line,
+    /// As a code action that was chosen.
+    Action,
+    /// By the command that goes there, and changes nothing.
+    Command,
 }
 
 /// Why a request for a completion was answered with none.

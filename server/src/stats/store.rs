@@ -14,10 +14,14 @@ use etcetera::BaseStrategy;
 use super::ledger::Ledger;
 
 /// The file's name. Another layout of it gets another name, so that programs of several versions leave each other's alone.
-const FILE: &str = "counts-1.json";
+const FILE: &str = "counts-2.json";
+/// The file's name before there were next places. What stands in it comes into the other file with the first new counts, and
+/// with later ones what a program of that time has added since.
+const OLD_FILE: &str = "counts-1.json";
+/// The old one, so that programs of all versions wait for each other.
 const LOCK: &str = "counts-1.lock";
-/// What could not be read is put here.
-const ASIDE: &str = "counts-1.broken";
+/// What could not be read gets this extension.
+const ASIDE: &str = "broken";
 /// A file longer than this is none of ours: all days with all models have less.
 const MAX_BYTES: u64 = 16 << 20;
 /// How often a lock is tried.
@@ -74,53 +78,49 @@ impl Store {
         self.folder.join(FILE)
     }
 
+    /// The file, and the one of old.
+    fn paths(&self) -> [PathBuf; 2] {
+        [self.path(), self.folder.join(OLD_FILE)]
+    }
+
     /// The counts so far; `None` where nothing has ever been counted.
     pub fn read(&self) -> Result<Option<Ledger>, StoreError> {
-        let path = self.path();
-        let at = |source| StoreError::Io { path: path.clone(), source };
-        let foreign = |reason: &str| StoreError::Foreign { path: path.clone(), reason: reason.to_owned() };
-        // A pipe would keep whoever opens it.
-        match fs::metadata(&path) {
-            Ok(found) if !found.is_file() => return Err(foreign("it is not a file")),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(at(error)),
+        let mut sum: Option<Ledger> = None;
+        for path in self.paths() {
+            if let Some(ledger) = read(&path)? {
+                sum.get_or_insert_default().add(&ledger);
+            }
         }
-        let mut bytes = Vec::new();
-        File::open(&path).map_err(at)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(at)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(foreign("it is too long"));
-        }
-        Ledger::parse(&bytes).map(Some).map_err(|malformed| foreign(&malformed.to_string()))
+        Ok(sum)
     }
 
     /// Adds counts to those that are there. What is there and cannot be read is put aside, with a line in the log.
     pub fn add(&self, new: &Ledger, patience: Duration) -> Result<(), StoreError> {
         let _lock = self.lock(patience)?;
-        let mut sum = match self.read() {
-            Ok(ledger) => ledger.unwrap_or_default(),
-            Err(StoreError::Foreign { path, reason }) => {
-                let aside = self.folder.join(ASIDE);
-                fs::rename(&path, &aside).map_err(|source| StoreError::Io { path, source })?;
-                let aside = aside.display();
-                tracing::warn!("the file of `lacuna stats` could not be read and is now {aside}: {reason}");
-                Ledger::default()
-            }
-            Err(error) => return Err(error),
-        };
-        sum.add(new);
-        let path = self.path();
-        self.replace(&path, &sum.to_bytes()).map_err(|source| StoreError::Io { path, source })
+        let [path, old_path] = self.paths();
+        let mut sum = read_or_put_aside(&path)?.unwrap_or_default();
+        let old = read_or_put_aside(&old_path)?;
+        old.iter().chain([new]).for_each(|more| sum.add(more));
+        self.replace(&path, &sum.to_bytes()).map_err(|source| StoreError::Io { path, source })?;
+        if old.is_some() {
+            fs::remove_file(&old_path).map_err(|source| StoreError::Io { path: old_path, source })?;
+        }
+        Ok(())
     }
 
     /// Forgets all counts, whatever stands in their place. Gives whether there was anything.
     pub fn reset(&self, patience: Duration) -> Result<bool, StoreError> {
-        let path = self.path();
-        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        let is_missing =
+            |path: &PathBuf| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let mut paths = self.paths().to_vec();
+        paths.retain(|path| !is_missing(path));
+        if paths.is_empty() {
             return Ok(false);
         }
         let _lock = self.lock(patience)?;
-        fs::remove_file(&path).map_err(|source| StoreError::Io { path, source })?;
+        for path in paths {
+            fs::remove_file(&path).map_err(|source| StoreError::Io { path, source })?;
+        }
         Ok(true)
     }
 
@@ -155,6 +155,39 @@ impl Store {
         file.as_file().sync_data()?;
         file.persist(path)?;
         Ok(())
+    }
+}
+
+/// The counts in a file, if it is there.
+fn read(path: &Path) -> Result<Option<Ledger>, StoreError> {
+    let at = |source| StoreError::Io { path: path.to_owned(), source };
+    let foreign = |reason: &str| StoreError::Foreign { path: path.to_owned(), reason: reason.to_owned() };
+    // A pipe would keep whoever opens it.
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(foreign("it is not a file")),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(error)),
+    }
+    let mut bytes = Vec::new();
+    File::open(path).map_err(at)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(at)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(foreign("it is too long"));
+    }
+    Ledger::parse(&bytes).map(Some).map_err(|malformed| foreign(&malformed.to_string()))
+}
+
+/// The same, but what cannot be read is put aside, with a line in the log.
+fn read_or_put_aside(path: &Path) -> Result<Option<Ledger>, StoreError> {
+    match read(path) {
+        Err(StoreError::Foreign { path, reason }) => {
+            let aside = path.with_extension(ASIDE);
+            fs::rename(&path, &aside).map_err(|source| StoreError::Io { path, source })?;
+            let aside = aside.display();
+            tracing::warn!("the file of `lacuna stats` could not be read and is now {aside}: {reason}");
+            Ok(None)
+        }
+        counts => counts,
     }
 }
 

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use lacuna_engine::Error;
 use lacuna_server::postprocess::Filter;
-use lacuna_server::stats::{Fate, Piece, Source, Stage, Stats, Store, Tally, Withheld};
+use lacuna_server::stats::{Fate, Piece, Source, Stage, Stats, Store, Tally, Way, Withheld};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::{Client, inline_completion};
+use crate::client::{Client, inline_completion, position};
 use crate::engine::fake_engine;
-use crate::harness::{cancel, connect_counting, insert_texts, next_call, once};
+use crate::harness::{cancel, code_action, connect_counting, insert_texts, next_call, once, resolving};
 
 const URI: &str = "file:///home/somebody/secretproject/secretfile.rs";
 
@@ -170,4 +170,79 @@ fn switched_off_nothing_is_counted() {
     client.result_of(id);
     let (tally, bytes) = counted.end(client);
     assert_eq!((tally, bytes), (None, Vec::new()));
+}
+
+/// Renames a function where it is declared, and waits until its three calls are known to want that.
+fn rename(client: &mut Client, calls: &std::sync::mpsc::Receiver<crate::engine::Call>, uri: &str) {
+    let text = "fn secretone(n: u8) {}\n\nfn main() {\n    secretone(1);\n    secretone(2);\n    secretone(3);\n}\n";
+    client.open(uri, "rust", text);
+    client.change(uri, 2, (0, 3), (0, 12), "secrettwo");
+    next_call(calls).fill(&["secrettwo"]);
+    let places = client.message("lacuna/nextPlace")["params"]["places"].clone();
+    assert_eq!(places.as_array().map(Vec::len), Some(3));
+}
+
+fn counts<K: Copy>(counts: &std::collections::BTreeMap<K, u64>) -> Vec<(K, u64)> {
+    counts.iter().map(|(key, count)| (*key, *count)).collect()
+}
+
+#[test]
+fn what_becomes_of_next_places_is_counted() {
+    let (counted, mut client, calls) = Counted::connect(resolving(), at_once());
+    rename(&mut client, &calls, URI);
+    // One is gone to by the command and accepted in the line.
+    let go = json!({ "command": "lacuna.nextPlace", "arguments": [URI] });
+    assert_eq!(client.result("workspace/executeCommand", go)["range"]["start"], position((3, 4)));
+    let id = client.ask(URI, (3, 4));
+    assert_eq!(insert_texts(&client.result_of(id)), ["secrettwo"]);
+    client.change(URI, 3, (3, 4), (3, 13), "secrettwo");
+    // Places for the same change are looked for anew, and none of them is sure enough.
+    next_call(&calls).fill(&["secrettwo"]);
+    client.notify("textDocument/didClose", json!({ "textDocument": { "uri": URI } }));
+    // One is changed by an action.
+    rename(&mut client, &calls, "file:///secret.rs");
+    let actions = client.result("textDocument/codeAction", code_action("file:///secret.rs", (1, 0)));
+    let is_one = |action: &&Value| action["title"].as_str().is_some_and(|title| title.ends_with("change in line 4"));
+    let action = actions.as_array().into_iter().flatten().find(is_one).expect("it is offered");
+    client.result("codeAction/resolve", action.clone());
+    client.change("file:///secret.rs", 3, (3, 4), (3, 13), "secrettwo");
+
+    let (tally, bytes) = counted.end(client);
+    let tally = tally.expect("counts");
+    let places = &tally.next_places;
+    assert_eq!(counts(&places.fates), [(Fate::Accepted, 2), (Fate::NotSeen, 4)]);
+    assert_eq!(counts(&places.shown_by), [(Way::Line, 1), (Way::Action, 1), (Way::Command, 1)]);
+    assert_eq!(counts(&places.accepted_by), [(Way::Line, 1), (Way::Action, 1)]);
+    // None of it is a completion's.
+    assert!(tally.fates.is_empty() && tally.pieces.is_empty() && tally.withheld.is_empty(), "{tally:?}");
+    assert!(tally.latency.is_empty(), "{tally:?}");
+    let kept = String::from_utf8(bytes).expect("a text");
+    assert!(kept.contains("\"next_places\"") && !kept.contains("secret"), "{kept}");
+}
+
+#[test]
+fn an_editor_may_say_what_becomes_of_next_places() {
+    let capabilities = json!({ "experimental": { "lacuna": { "feedback": true } } });
+    let (counted, mut client, calls) = Counted::connect(capabilities, at_once());
+    let feedback = |client: &mut Client, kind: &str| {
+        client.notify("lacuna/feedback", json!({ "uri": URI, "kind": kind }));
+    };
+    rename(&mut client, &calls, URI);
+    for (line, kinds) in [(3, &["shown", "dismissed"][..]), (4, &[]), (5, &["shown", "accepted"])] {
+        let id = client.ask(URI, (line, 4));
+        assert_eq!(insert_texts(&client.result_of(id)), ["secrettwo"]);
+        kinds.iter().for_each(|kind| feedback(&mut client, kind));
+    }
+    // From now on it is about a completion.
+    let id = client.ask(URI, (1, 0));
+    next_call(&calls).fill(&["mod word;"]);
+    client.result_of(id);
+    feedback(&mut client, "dismissed");
+
+    let (tally, _) = counted.end(client);
+    let tally = tally.expect("counts");
+    let fates = [(Fate::Accepted, 1), (Fate::Dismissed, 1), (Fate::NotSeen, 1)];
+    assert_eq!(counts(&tally.next_places.fates), fates);
+    assert_eq!(counts(&tally.next_places.accepted_by), [(Way::Line, 1)]);
+    assert_eq!(counts(&tally.fates), [(Fate::Dismissed, 1)]);
 }

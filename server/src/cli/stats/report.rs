@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::chart::Look;
 use crate::cli::terminal_text::{in_one_line, wrapped};
 use crate::postprocess::Filter;
-use crate::stats::{Fate, Histogram, Ledger, Piece, Source, Stage, Tally, Withheld};
+use crate::stats::{Fate, Histogram, Ledger, NextPlaces, Piece, Source, Stage, Tally, Way, Withheld};
 
 /// The ends of the scale of times, in milliseconds, and its columns.
 const FROM_MS: f64 = 0.1;
@@ -65,20 +65,21 @@ impl Report {
                 None => writeln!(
                     out,
                     "Nothing has been counted yet. The server of an editor counts the completions\n\
-                     that it shows, and what becomes of them. It writes the counts twice a minute,\n\
-                     and when it ends."
+                     and next places that it shows, and what becomes of them. It writes the counts\n\
+                     twice a minute, and when it ends."
                 )?,
             }
         } else {
             let title = format!("Completions in the last {}, up to {}", self.days(), self.span.to);
             writeln!(out, "{}\n", look.title(&title))?;
             let total = self.ledger.total();
-            write_fates(out, look, &total)?;
+            write_completions(out, look, &total)?;
             self.write_days(out, look)?;
             write_shares(out, look, "By language", &self.ledger.by_language())?;
             write_shares(out, look, "By model", &self.ledger.by_model())?;
             write_withheld(out, look, &total)?;
             write_times(out, look, &total)?;
+            write_next_places(out, look, &total.next_places)?;
         }
         let verb = if self.newest.is_some() { "are" } else { "will be" };
         let last = format!(
@@ -113,8 +114,14 @@ impl Report {
     }
 }
 
-fn write_fates(out: &mut dyn Write, look: &Look, tally: &Tally) -> io::Result<()> {
-    let shown = tally.shown();
+/// How many were shown, and met which fate.
+fn write_fates(
+    out: &mut dyn Write,
+    look: &Look,
+    shown: u64,
+    accepted: u64,
+    fates: &BTreeMap<Fate, u64>,
+) -> io::Result<()> {
     let width = bar_columns(look, 36);
     let row = |out: &mut dyn Write, label: &str, count: u64| {
         writeln!(out, "  {label:<17} {count:>7} {:>5}  {}", percent(count, shown), look.bar(count, shown, width))
@@ -127,13 +134,13 @@ fn write_fates(out: &mut dyn Write, look: &Look, tally: &Tally) -> io::Result<()
         ("dismissed", Fate::Dismissed),
         ("ignored", Fate::Ignored),
     ] {
-        row(out, label, tally.with_fate(fate))?;
+        row(out, label, fates.get(&fate).copied().unwrap_or_default())?;
     }
-    writeln!(
-        out,
-        "\n  {} of what was shown was accepted, all of it or in part.",
-        percent(tally.accepted(), shown).trim()
-    )?;
+    writeln!(out, "\n  {} of what was shown was accepted, all of it or in part.", percent(accepted, shown).trim())
+}
+
+fn write_completions(out: &mut dyn Write, look: &Look, tally: &Tally) -> io::Result<()> {
+    write_fates(out, look, tally.shown(), tally.accepted(), &tally.fates)?;
     let piece = |piece| tally.pieces.get(&piece).copied().unwrap_or_default();
     let kept = tally.characters_kept;
     writeln!(out, "  {kept} characters were taken over instead of typed:")?;
@@ -214,6 +221,50 @@ fn write_times(out: &mut dyn Write, look: &Look, tally: &Tally) -> io::Result<()
     writeln!(out)
 }
 
+/// What became of next places, which are no completions.
+fn write_next_places(out: &mut dyn Write, look: &Look, places: &NextPlaces) -> io::Result<()> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let legend = "places that wanted the last change, too";
+    writeln!(out, "{}  {}", look.title("Next places"), look.aside(legend))?;
+    write_fates(out, look, places.shown(), places.accepted(), &places.fates)?;
+    let of = |counts: &BTreeMap<Way, u64>, way| counts.get(&way).copied().unwrap_or_default();
+    let (shown, accepted) = (&places.shown_by, &places.accepted_by);
+    writeln!(
+        out,
+        "  Shown: {} in the line, {} by going there, {} by a code action.",
+        of(shown, Way::Line),
+        of(shown, Way::Command),
+        of(shown, Way::Action),
+    )?;
+    writeln!(
+        out,
+        "  Accepted: {} in the line, {} by a code action.",
+        of(accepted, Way::Line),
+        of(accepted, Way::Action)
+    )?;
+    let unseen = places.fates.get(&Fate::NotSeen).copied().unwrap_or_default();
+    if unseen > 0 {
+        writeln!(out, "  {unseen} more were found, and not shown.")?;
+    }
+    writeln!(out)
+}
+
+fn rate(accepted: u64, shown: u64) -> Option<f64> {
+    (shown > 0).then(|| accepted as f64 / shown as f64)
+}
+
+fn next_places_to_json(places: &NextPlaces) -> Value {
+    json!({
+        "shown": places.shown(),
+        "acceptance_rate": rate(places.accepted(), places.shown()),
+        "fates": places.fates,
+        "shown_by": places.shown_by,
+        "accepted_by": places.accepted_by,
+    })
+}
+
 fn to_json(tally: &Tally) -> Value {
     let times = |stages: &BTreeMap<Stage, Histogram>| -> Value {
         let quantiles = |histogram: &Histogram| {
@@ -224,16 +275,16 @@ fn to_json(tally: &Tally) -> Value {
         stages.iter().map(|(stage, histogram)| (name_of(stage), quantiles(histogram))).collect::<Map<_, _>>().into()
     };
     let latency: Map<_, _> = tally.latency.iter().map(|(source, stages)| (name_of(source), times(stages))).collect();
-    let rate = (tally.shown() > 0).then(|| tally.accepted() as f64 / tally.shown() as f64);
     json!({
         "shown": tally.shown(),
-        "acceptance_rate": rate,
+        "acceptance_rate": rate(tally.accepted(), tally.shown()),
         "fates": tally.fates,
         "pieces": tally.pieces,
         "characters_shown": tally.characters_shown,
         "characters_kept": tally.characters_kept,
         "withheld": tally.withheld,
         "latency": latency,
+        "next_places": next_places_to_json(&tally.next_places),
     })
 }
 

@@ -43,17 +43,22 @@ fn known(
     version: i32,
     replacements: Vec<Replacement>,
 ) -> Result<std::result::Result<WorkspaceEdit, String>> {
-    let session = backend.session();
+    let mut session = backend.session();
     if let Some(reason) = session.switched_off(uri) {
         return Ok(Err(reason));
     }
-    let found = session.document(uri).map_or(&[][..], |open| open.next.found(version));
+    let facts = session.client;
+    let snapshot = session.snapshot(uri).filter(|snapshot| snapshot.document.version == version);
+    let Some((snapshot, open)) = snapshot.zip(session.document_mut(uri)) else {
+        return Err(Error::content_modified());
+    };
     // What comes back need not be what went.
-    let is_known = replacements.iter().all(|replacement| found.contains(replacement));
-    match session.snapshot(uri).filter(|snapshot| is_known && snapshot.document.version == version) {
-        Some(snapshot) => Ok(Ok(workspace_edit(&snapshot, replacements, session.client))),
-        None => Err(Error::content_modified()),
+    let found = open.next.found(version);
+    if !replacements.iter().all(|replacement| found.contains(replacement)) {
+        return Err(Error::content_modified());
     }
+    open.next.choose(&replacements);
+    Ok(Ok(workspace_edit(&snapshot, replacements, facts)))
 }
 
 /// The edit of an action, or why there is none.

@@ -48,14 +48,16 @@ pub(crate) async fn handle(backend: &Backend, params: ExecuteCommandParams) -> R
 /// Has the client show the next place, and gives it; null where there is none.
 async fn go_to_next_place(backend: &Backend, uri: &Uri, position: Option<Position>) -> Result<Option<Value>> {
     let (place, shows_documents) = {
-        let session = backend.session();
+        let mut session = backend.session();
         if let Some(reason) = session.switched_off(uri) {
             return Err(failed(reason));
         }
         let place = session.snapshot(uri).and_then(|snapshot| {
-            let next = &session.document(uri)?.next;
+            let next = &mut session.document_mut(uri)?.next;
             let from = position.map_or(next.burst_end(), |position| snapshot.byte_of(position));
-            next.after(snapshot.document.version, from).map(|place| Place::of(&snapshot, place))
+            let found = next.after(snapshot.document.version, from)?.clone();
+            next.go_to(&found.0);
+            Some(Place::of(&snapshot, &found))
         });
         (place, session.client.shows_documents)
     };

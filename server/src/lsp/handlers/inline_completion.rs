@@ -52,6 +52,8 @@ enum First {
     Nothing(Withheld),
     Excluded(String),
     Known(InlineCompletionList),
+    /// The item of a next place, which is counted by itself.
+    NextPlace(InlineCompletionItem),
     Asked(Box<Asked>),
 }
 
@@ -95,6 +97,10 @@ async fn answer(backend: &Backend, params: Params) -> Result<Option<InlineComple
             }
             Ok(Some(items))
         }
+        First::NextPlace(item) => {
+            asking.set_answered();
+            Ok(Some(InlineCompletionList { items: vec![item] }))
+        }
         First::Excluded(reason) => {
             tracing::warn!(uri = uri.as_str(), "{reason}");
             let status = Status::of_silence(reason, &backend.model_state());
@@ -118,6 +124,7 @@ fn offer(backend: &Backend, session: &mut Session, uri: &Uri, group: Option<Grou
     let Some((open, group)) = session.document_mut(uri).zip(group) else {
         return;
     };
+    open.next.leave_line();
     let before = open.offer.take();
     open.offer = open.suggestion.as_ref().and_then(|Suggestion { fills, anchor, .. }| {
         Offer::new(backend.stats.clone(), group, fills, anchor, gives_feedback, before)
@@ -142,9 +149,9 @@ fn begin(backend: &Backend, params: &Params, group: Option<Group>) -> First {
     let key = selected.is_none().then(key);
     let key = key.flatten();
     if selected.is_none()
-        && let Some(item) = next_place_item(&session, &snapshot, caret_byte)
+        && let Some(item) = next_place_item(&mut session, &snapshot, caret_byte)
     {
-        return First::Known(InlineCompletionList { items: vec![item] });
+        return First::NextPlace(item);
     }
     if selected.is_none()
         && !is_invoked
@@ -197,18 +204,22 @@ fn begin(backend: &Backend, params: &Params, group: Option<Group>) -> First {
 }
 
 /// The last change, where the caret stands at a place that wants it, too.
-fn next_place_item(session: &Session, snapshot: &Snapshot, caret_byte: usize) -> Option<InlineCompletionItem> {
-    let next = &session.document(&snapshot.uri)?.next;
-    let (byte_range, new_text) = next.at(snapshot.document.version, caret_byte)?;
+fn next_place_item(session: &mut Session, snapshot: &Snapshot, caret_byte: usize) -> Option<InlineCompletionItem> {
     if session.switched_off(&snapshot.uri).is_some() {
         return None;
     }
+    let gives_feedback = session.client.gives_feedback;
+    let open = session.document_mut(&snapshot.uri)?;
+    let (byte_range, new_text) = open.next.at(snapshot.document.version, caret_byte)?.clone();
     let old = snapshot.document.text.get_byte_slice(byte_range.clone())?.to_string();
+    // It takes the place of a completion.
+    open.offer = None;
+    open.next.offer_in_line(&byte_range, gives_feedback);
     Some(InlineCompletionItem {
         insert_text: new_text.clone(),
         // Some editors show an item only if what it replaces begins this.
         filter_text: (!old.is_empty()).then(|| format!("{old}{new_text}")),
-        range: Some(range_of(snapshot, byte_range)),
+        range: Some(range_of(snapshot, &byte_range)),
         command: None,
         insert_text_format: None,
     })

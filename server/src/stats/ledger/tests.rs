@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Ledger, MAX_DAYS, MAX_MODELS, OTHER_MODELS, model_name};
 use crate::postprocess::Filter;
-use crate::stats::{Fate, Group, Source, Stage, Withheld};
+use crate::stats::{Fate, Group, NextPlaces, Source, Stage, Way, Withheld};
 
 fn group(model: &str) -> Group {
     Group { language: Language::Rust, model: model.to_owned() }
@@ -30,6 +30,25 @@ fn what_is_written_is_read() {
         r#"{"days":{"2026-01-31":{"rust":{"nano (embedded)":{"fates":{"accepted":3},"pieces":{},"characters_shown":0,"characters_kept":0,"withheld":{"confidence":1},"latency":{"fresh":{"total":{"39":1}}}}}}}}"#
     );
     assert_eq!(Ledger::parse(text.as_bytes()), Ok(written));
+}
+
+#[test]
+fn next_places_are_written_and_read_too() {
+    let (day, mut written) = (date(2026, 1, 31), Ledger::default());
+    written.tally_mut(day, &group("nano")).next_places = NextPlaces {
+        fates: [(Fate::Accepted, 2), (Fate::AcceptedInPart, 1), (Fate::Dismissed, 1), (Fate::NotSeen, 9)].into(),
+        shown_by: [(Way::Line, 3), (Way::Command, 1)].into(),
+        accepted_by: [(Way::Line, 1), (Way::Action, u64::MAX)].into(),
+    };
+    let text = String::from_utf8(written.to_bytes()).expect("a text");
+    let expected = r#""next_places":{"fates":{"accepted":2,"accepted_in_part":1,"dismissed":1,"not_seen":9},"shown_by":{"line":3,"command":1},"accepted_by":{"line":1,"action":18446744073709551615}}"#;
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(Ledger::parse(text.as_bytes()).as_ref(), Ok(&written));
+    written.add(&written.clone());
+    let total = written.total();
+    assert_eq!((total.next_places.shown(), total.next_places.accepted()), (8, 6));
+    assert_eq!(total.next_places.accepted_by[&Way::Action], u64::MAX);
+    assert_eq!((total.shown(), total.accepted()), (0, 0), "they are no completions");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 use lacuna_engine::Language;
 use tempfile::TempDir;
 
-use super::{ASIDE, FILE, LOCK, Store, StoreError};
+use super::{FILE, LOCK, OLD_FILE, Store, StoreError};
 use crate::stats::{Fate, Group, Ledger};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,9 +33,30 @@ fn counts_add_up() {
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
         .collect();
     names.sort();
-    assert_eq!(names, [FILE, LOCK], "nothing else is left");
+    assert_eq!(names, [LOCK, FILE], "nothing else is left");
     assert!(store.reset(PATIENCE).expect("reset"));
     assert!(!store.reset(PATIENCE).expect("reset"));
+    assert_eq!(store.read().expect("nothing wrong"), None);
+}
+
+#[test]
+fn what_was_counted_of_old_counts() {
+    let folder = TempDir::new().expect("a folder");
+    let (store, path) = (Store::within(folder.path()), folder.path().join(OLD_FILE));
+    // As it was written before there were next places.
+    let old = r#"{"days":{"2026-03-01":{"python":{"nano":{"fates":{"accepted":4},"pieces":{},"characters_shown":9,"characters_kept":9,"withheld":{},"latency":{}}}}}}"#;
+    fs::write(&path, old).expect("a file");
+    assert_eq!(accepted_in(&store), 4);
+    assert_eq!(fs::read_to_string(&path).expect("a text"), old, "reading changes nothing");
+    store.add(&accepted(1), PATIENCE).expect("written");
+    assert_eq!((accepted_in(&store), path.exists()), (5, false));
+    // A program of that time is still there.
+    fs::write(&path, old).expect("a file");
+    assert_eq!(accepted_in(&store), 9);
+    store.add(&accepted(1), PATIENCE).expect("written");
+    assert_eq!((accepted_in(&store), path.exists()), (10, false));
+    fs::write(&path, old).expect("a file");
+    assert!(store.reset(PATIENCE).expect("reset"));
     assert_eq!(store.read().expect("nothing wrong"), None);
 }
 
@@ -65,13 +86,17 @@ fn whoever_holds_the_lock_is_not_waited_for_without_end() {
 fn what_is_broken_is_put_aside_and_kept() {
     let folder = TempDir::new().expect("a folder");
     let store = Store::within(folder.path());
-    for broken in ["", "not counts", "{\"days\":{\"x\":1}}"] {
-        fs::write(store.path(), broken).expect("a file");
-        assert!(matches!(store.read(), Err(StoreError::Foreign { .. })));
-        assert_eq!(fs::read_to_string(store.path()).expect("a text"), broken, "reading changes nothing");
-        store.add(&accepted(1), PATIENCE).expect("written");
-        assert_eq!(accepted_in(&store), 1);
-        assert_eq!(fs::read_to_string(folder.path().join(ASIDE)).expect("a text"), broken);
+    for (name, aside) in [(FILE, "counts-2.broken"), (OLD_FILE, "counts-1.broken")] {
+        for broken in ["", "not counts", "{\"days\":{\"x\":1}}"] {
+            store.reset(PATIENCE).expect("reset");
+            let path = folder.path().join(name);
+            fs::write(&path, broken).expect("a file");
+            assert!(matches!(store.read(), Err(StoreError::Foreign { .. })));
+            assert_eq!(fs::read_to_string(&path).expect("a text"), broken, "reading changes nothing");
+            store.add(&accepted(1), PATIENCE).expect("written");
+            assert_eq!(accepted_in(&store), 1);
+            assert_eq!(fs::read_to_string(folder.path().join(aside)).expect("a text"), broken);
+        }
     }
 }
 

@@ -37,6 +37,18 @@ fn second(values: &[i32]) -> i32 {
 }
 ]]
 
+--- A function with two calls, which want its new name when it is renamed.
+M.calls = [[
+fn total_weight(items: &[u8]) -> u8 {
+    items.iter().sum()
+}
+
+fn main() {
+    let first = total_weight(&[1]);
+    show(total_weight(&[2]));
+}
+]]
+
 --- Several holes; the embedded model can be trusted to fill one of them, and not to fill any of them well.
 M.holes = [[
 impl Person {

@@ -1,4 +1,7 @@
 --- The configuration files of the users in the trials.
+local check = require('harness.check')
+local samples = require('harness.samples')
+
 local M = {}
 
 -- The trials are about what is done with an answer, however unsure of it the embedded model is.
@@ -52,6 +55,24 @@ function M.open(start, path, name, text, options)
   if child.marks[name] then
     child:insert_at_mark(name)
   end
+  return child
+end
+
+--- A Neovim in which the function of `samples.calls` has just been renamed to `whole_weight`, and whose caret the
+--- command has taken to the first call of it.
+---@return Child
+function M.open_renamed(start, path)
+  local child = M.open(start, path, 'a.rs', samples.calls)
+  child:type('1G03lciwwhole_weight<Esc>')
+  local function caret()
+    return child:lua('return vim.api.nvim_win_get_cursor(0)')
+  end
+  -- Places are looked for once typing rests, and the command says so where there is none.
+  child:wait('the next place was not shown', function()
+    child:command('LacunaNextPlace')
+    return caret()[1] == 6
+  end)
+  check.equal(caret(), { 6, #'    let first = ' }, 'where it is')
   return child
 end
 

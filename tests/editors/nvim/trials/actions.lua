@@ -153,24 +153,12 @@ return {
   {
     name = 'a change is taken to the other places that want it',
     run = function(start, path)
-      local text = 'fn total_weight(items: &[u8]) -> u8 {\n    items.iter().sum()\n}\n\nfn main() {\n'
-        .. '    let first = total_weight(&[1]);\n    show(total_weight(&[2]));\n}\n'
-      local child = user.open(start, path, 'a.rs', text)
-      child:type('1G03lciwwhole_weight<Esc>')
-      local function caret()
-        return child:lua('return vim.api.nvim_win_get_cursor(0)')
-      end
-      -- Places are looked for once typing rests, and the command says so where there is none.
-      child:wait('the next place was not shown', function()
-        child:command('LacunaNextPlace')
-        return caret()[1] == 6
-      end)
-      check.equal(caret(), { 6, #'    let first = ' }, 'where it is')
+      local child = user.open_renamed(start, path)
       child:lua([[vim.lsp.buf.code_action({
         apply = true,
         filter = function(action) return action.title == 'Apply the same change at all 2 places' end,
       })]])
-      child:wait_for_text(vim.trim((text:gsub('total_weight', 'whole_weight'))))
+      child:wait_for_text(vim.trim((samples.calls:gsub('total_weight', 'whole_weight'))))
     end,
     paths = { 'neovim' },
   },

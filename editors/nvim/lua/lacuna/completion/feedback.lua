@@ -1,4 +1,5 @@
---- Tells the server what becomes of what is shown, for its own counts: nothing of it leaves the machine.
+--- Tells the server what becomes of what is shown, completions and next places alike, for its own counts: nothing of it
+--- leaves the machine.
 local server = require('lacuna.server')
 
 local M = {}
