@@ -1,12 +1,13 @@
 // All trials, one after the other, in one editor for as long as they pass.
 import { actions } from "./trials/actions.mjs";
+import { counts } from "./trials/counts.mjs";
 import { drafts } from "./trials/drafts.mjs";
 import { lines } from "./trials/lines.mjs";
 import { server } from "./trials/server.mjs";
 import { switches } from "./trials/switches.mjs";
 import { typing } from "./trials/typing.mjs";
 
-const TRIALS = { ...typing, ...lines, ...actions, ...switches, ...drafts, ...server };
+const TRIALS = { ...typing, ...lines, ...actions, ...switches, ...drafts, ...counts, ...server };
 const LIMIT_MS = 90_000;
 
 /** Runs the trials with a text in their names, or all. Gives whether all of them passed. */

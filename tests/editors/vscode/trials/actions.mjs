@@ -2,8 +2,8 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { until } from "../wait.mjs";
 import { fillUntilFilled, ONE_HOLE, TWO_HOLES } from "./holes.mjs";
+import { changeAll, rename } from "./places.mjs";
 import { newName } from "./samples.mjs";
 
 /** Has all holes filled, ticks what is shown of it, and chooses. */
@@ -43,27 +43,8 @@ export const actions = {
   },
 
   "takes a change to the other places that want it": async ({ editor }) => {
-    const name = newName("rs");
-    const text =
-      "fn total_weight(items: &[u8]) -> u8 {\n    items.iter().sum()\n}\n\nfn main() {\n" +
-      "    let first = total_weight(&[1]);\n    show(total_weight(&[2]));\n}\n";
-    await editor.openNew(name, text);
-    await editor.goTo(1, 4);
-    await editor.press("Control+Shift+ArrowRight");
-    await editor.type("whole_weight");
-    await editor.press("Escape");
-    // Places are looked for once typing rests, and the command says so where there is none.
-    await until("the next place is shown", async () => {
-      await editor.run("Lacuna: Go to the next place that wants the last change");
-      await editor.dismissNotifications();
-      return (await editor.page.locator(".statusbar-item", { hasText: /^Ln 6,/ }).count()) === 1;
-    });
-    await editor.press("Control+.");
-    const entry = editor.page.locator(".action-widget .monaco-list-row", { hasText: "at all 2 places" });
-    await entry.waitFor();
-    await editor.screenshot("next-place");
-    await entry.click();
-    const expected = text.replaceAll("total_weight", "whole_weight");
+    const { name, expected } = await rename(editor, "total_weight", "whole_weight");
+    await changeAll(editor);
     await editor.untilSaves(name, (saved) => saved === expected);
   },
 
