@@ -2,20 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+#[path = "support/binary.rs"]
+mod binary;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
+
+use binary::lacuna;
 
 const TEXT: &str = "fn main() {\n    let x = 1;\n}\n";
 
-fn lacuna(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lacuna"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("RUST_BACKTRACE")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    lacuna(folder, arguments).output().unwrap()
 }
 
 fn folder() -> tempfile::TempDir {
@@ -29,7 +28,7 @@ fn folder() -> tempfile::TempDir {
 /// Asserts that the one line on standard error contains all of these, and that nothing was printed or written.
 fn refuses(arguments: &[&str], parts: &[&str]) {
     let folder = folder();
-    let output = lacuna(folder.path(), arguments);
+    let output = run(folder.path(), arguments);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
     assert_eq!(error.lines().count(), 1, "{arguments:?}: {error}");
@@ -45,7 +44,7 @@ fn refuses(arguments: &[&str], parts: &[&str]) {
 /// Asserts that the arguments are not understood.
 fn misunderstands(arguments: &[&str], part: &str) {
     let folder = folder();
-    let output = lacuna(folder.path(), arguments);
+    let output = run(folder.path(), arguments);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
     assert!(error.starts_with("error: ") && error.contains(part) && !error.contains("panicked"), "{error}");
@@ -72,8 +71,7 @@ fn a_name_that_is_no_text() {
     use std::os::unix::ffi::OsStrExt;
     let folder = folder();
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9.rs");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lacuna"));
-    let output = command.arg("fill").arg(name).args(["--at", "1:1"]).current_dir(folder.path()).output().unwrap();
+    let output = lacuna(folder.path(), &["fill", "--at", "1:1"]).arg(name).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
 }
@@ -116,7 +114,7 @@ fn tensors_that_are_not_there() {
 #[test]
 fn a_sick_doctor_reports_and_fails() {
     let folder = folder();
-    let output = lacuna(folder.path(), &["doctor", "--json", "--model", "none"]);
+    let output = run(folder.path(), &["doctor", "--json", "--model", "none"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -152,14 +150,14 @@ fn arguments_that_are_not_understood() {
 #[test]
 fn help_is_there_for_all() {
     for command in ["lsp", "fill", "format", "eval", "forward", "bench", "doctor"] {
-        let output = lacuna(Path::new("."), &[command, "--help"]);
+        let output = run(Path::new("."), &[command, "--help"]);
         assert!(output.status.success() && !output.stdout.is_empty(), "{command}");
     }
 }
 
 #[test]
 fn the_schema_of_the_settings_is_printed() {
-    let output = lacuna(Path::new("."), &["lsp", "--schema"]);
+    let output = run(Path::new("."), &["lsp", "--schema"]);
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success() && output.stderr.is_empty());
     assert_eq!(schema, lacuna_server::settings::Settings::schema());

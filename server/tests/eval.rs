@@ -2,23 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+#[path = "support/binary.rs"]
+mod binary;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
+use binary::lacuna;
+
 fn eval(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lacuna"))
-        .arg("eval")
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("RUST_BACKTRACE")
-        .output()
-        .unwrap()
+    lacuna(folder, &["eval"]).args(arguments).output().unwrap()
 }
 
 fn report(output: &Output) -> Value {

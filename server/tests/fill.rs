@@ -2,20 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+#[path = "support/binary.rs"]
+mod binary;
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
-const TEXT: &str = "fn add(a: u32, b: u32) -> u32 {\n    a + \n}\n";
+use binary::lacuna;
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lacuna"));
-    command.args(arguments).current_dir(folder).stdin(Stdio::null());
-    command
-}
+const TEXT: &str = "fn add(a: u32, b: u32) -> u32 {\n    a + \n}\n";
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -25,7 +24,7 @@ fn folder() -> tempfile::TempDir {
 
 fn succeed(arguments: &[&str]) -> Output {
     let folder = folder();
-    let output = command(folder.path(), arguments).output().unwrap();
+    let output = lacuna(folder.path(), arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(fs::read_to_string(folder.path().join("a.rs")).unwrap(), TEXT, "the file was written");
@@ -45,7 +44,7 @@ fn other_files_are_filled_in_the_light_of() {
     fs::write(folder.path().join("pages.rs"), other).unwrap();
     let fill = |arguments: &[&str]| {
         let arguments = [&["fill", "page.rs"], arguments].concat();
-        let output = command(folder.path(), &arguments).output().unwrap();
+        let output = lacuna(folder.path(), &arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
@@ -57,7 +56,7 @@ fn other_files_are_filled_in_the_light_of() {
     fs::write(folder.path().join("page.rs"), text.replace("sized(", "sized(____")).unwrap();
     let all = fill(&["--holes", "____", "--min-confidence", "0", "--context", "pages.rs"]);
     assert_eq!(all, text.replace("sized(", &format!("sized({filled}")));
-    let missing = command(folder.path(), &["fill", "page.rs", "--at", "1:1", "--context", "none.rs"]).output().unwrap();
+    let missing = lacuna(folder.path(), &["fill", "page.rs", "--at", "1:1", "--context", "none.rs"]).output().unwrap();
     let stderr = String::from_utf8(missing.stderr).unwrap();
     assert_eq!((missing.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
     assert!(stderr.starts_with("lacuna: none.rs: "), "{stderr}");
@@ -105,7 +104,7 @@ fn watching_without_a_terminal_is_plain() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let folder = folder();
-    let mut child = command(folder.path(), &["doctor"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = lacuna(folder.path(), &["doctor"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Long before anything is written.
     drop(child.stdout.take());
     let mut error = String::new();
@@ -133,7 +132,7 @@ fn every_sample_has_its_hole() {
     for line in commands {
         // Where the hole is does not depend on whether the model's fill fits.
         let arguments: Vec<_> = line.split(' ').chain(["--json", "--raw"]).collect();
-        let output = command(&samples, &arguments).output().unwrap();
+        let output = lacuna(&samples, &arguments).output().unwrap();
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
         let object: Value = serde_json::from_slice(&output.stdout).unwrap();
         let text = fs::read_to_string(samples.join(arguments[1])).unwrap();

@@ -2,21 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+#[path = "support/binary.rs"]
+mod binary;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::{Value, json};
+
+use binary::lacuna;
 
 const RUST: &str = "fn add(a: u32, b: u32) -> u32 {\r\n    a + b // Größe 🦀\r\n}\r\n\r\nfn sub(a: u32, b: u32) -> u32 {\r\n    todo!()\r\n}\r\n\r\nfn mul(a: u32, b: u32) -> u32 { todo!() }\r\n";
 const SEQUENCES: &str = ">sp|X1|XX an X\r\nMKVLAXXXXGHKL\r\n;XX\r\nXMKVLAGHKLMKV";
 
-fn lacuna(name: &str, text: &str, arguments: &[&str]) -> Output {
+fn fill(name: &str, text: &str, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(name), text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lacuna"));
-    command.args(["fill", name]).args(arguments).current_dir(folder.path()).stdin(Stdio::null());
-    let output = command.output().unwrap();
+    let output = lacuna(folder.path(), &["fill", name]).args(arguments).output().unwrap();
     assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), text, "the file was written");
     output
 }
@@ -32,7 +35,7 @@ fn stderr(output: &Output) -> &str {
 /// What the JSON object says, held against the old text and the new one.
 fn checked(name: &str, text: &str, marker: &[&str]) -> Value {
     let arguments = |format: &'static [&str]| [&["--holes"], marker, &["--min-confidence", "0"], format].concat();
-    let output = lacuna(name, text, &arguments(&["--json"]));
+    let output = fill(name, text, &arguments(&["--json"]));
     let object: Value = serde_json::from_str(stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)));
     let holes = object["holes"].as_array().unwrap();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
@@ -61,8 +64,8 @@ fn checked(name: &str, text: &str, marker: &[&str]) -> Value {
     assert_eq!(output.status.code(), Some(if shown == holes.len() { 0 } else { 3 }));
 
     // The other ways of printing say the same.
-    assert_eq!(stdout(&lacuna(name, text, &arguments(&[]))), new);
-    let diff = lacuna(name, text, &arguments(&["--diff"]));
+    assert_eq!(stdout(&fill(name, text, &arguments(&[]))), new);
+    let diff = fill(name, text, &arguments(&["--diff"]));
     assert_eq!(applied(name, text, stdout(&diff)), new);
     assert_eq!(diff.status.code(), output.status.code());
     object
@@ -138,23 +141,23 @@ fn a_marker_in_plain_text_is_a_hole() {
 
 #[test]
 fn what_the_model_does_not_know_is_left_as_it_was() {
-    let output = lacuna("a.fasta", SEQUENCES, &["--holes", "X"]);
+    let output = fill("a.fasta", SEQUENCES, &["--holes", "X"]);
     assert_eq!((stdout(&output), output.status.code()), (SEQUENCES, Some(3)));
     let notes: Vec<&str> = stderr(&output).lines().collect();
     // What the second hole would get is no sequence.
     assert!(notes.len() == 2 && notes[0].contains("stays: The confidence of "), "{notes:?}");
 
     let repeated = "The first line.\nThe second line.\n".repeat(6) + "The first @@\nThe second line.\n";
-    let known = lacuna("a.txt", &repeated, &["--holes", "@@"]);
+    let known = fill("a.txt", &repeated, &["--holes", "@@"]);
     assert_eq!((stdout(&known), known.status.code()), (repeated.replace("@@", "line.").as_str(), Some(0)));
 
-    let wrong = lacuna("a.txt", "a @@", &["--holes", "@@", "--min-confidence", "2"]);
+    let wrong = fill("a.txt", "a @@", &["--holes", "@@", "--min-confidence", "2"]);
     assert_eq!(stderr(&wrong), "lacuna: --min-confidence is a share from 0 to 1\n");
 }
 
 #[test]
 fn raw_fills_are_all_taken() {
-    let output = lacuna("a.rs", RUST, &["--holes", "--raw", "--json"]);
+    let output = fill("a.rs", RUST, &["--holes", "--raw", "--json"]);
     let object: Value = serde_json::from_str(stdout(&output)).unwrap();
     assert_eq!((object["filled"].as_u64(), output.status.code()), (Some(2), Some(0)));
 }
@@ -163,7 +166,7 @@ fn raw_fills_are_all_taken() {
 fn more_holes_than_one_request_has_are_all_filled() {
     let count = 70;
     let text: String = (0..count).map(|index| format!("name {index}\ncity @@\n\n")).collect();
-    let output = lacuna("a.txt", &text, &["--holes", "@@", "--raw", "--json"]);
+    let output = fill("a.txt", &text, &["--holes", "@@", "--raw", "--json"]);
     let object: Value = serde_json::from_str(stdout(&output)).unwrap();
     assert_eq!((object["filled"].as_u64(), stderr(&output)), (Some(count), ""));
     assert!(!object["text"].as_str().unwrap().contains("city @@\n"));
@@ -171,7 +174,7 @@ fn more_holes_than_one_request_has_are_all_filled() {
 
 #[test]
 fn a_canvas_is_shown_as_the_model_gets_it() {
-    let output = lacuna("a.rs", RUST, &["--at", "2:9", "--end", "2:10", "--show-canvas"]);
+    let output = fill("a.rs", RUST, &["--at", "2:9", "--end", "2:10", "--show-canvas"]);
     let shown = stdout(&output);
     assert!(output.status.success() && shown.starts_with("prompt: "), "{shown}{}", stderr(&output));
     for part in [
@@ -188,10 +191,10 @@ fn a_canvas_is_shown_as_the_model_gets_it() {
     assert!(!shown.contains('\x1b'));
 
     // The holes of a whole file, and where there is no room for all of them, canvas after canvas.
-    let output = lacuna("a.rs", RUST, &["--holes", "--show-canvas"]);
+    let output = fill("a.rs", RUST, &["--holes", "--show-canvas"]);
     assert!(stdout(&output).contains("  hole 2: "), "{}", stdout(&output));
     let far = RUST.repeat(4);
-    let output = lacuna("a.rs", &far, &["--holes", "--show-canvas"]);
+    let output = fill("a.rs", &far, &["--holes", "--show-canvas"]);
     assert!(stdout(&output).contains("canvas 2 of ") && stdout(&output).contains("  hole 8: "), "{}", stdout(&output));
 }
 
@@ -212,7 +215,7 @@ fn the_folder_says_how_a_model_is_asked() {
     let model = chat_model();
     let shown = |options: &[&str]| {
         let arguments = [&["--at", "6:5", "--end", "6:12", "--show-canvas", "--model", &model], options].concat();
-        let output = lacuna("a.rs", RUST, &arguments);
+        let output = fill("a.rs", RUST, &arguments);
         assert!(output.status.success(), "{}", stderr(&output));
         stdout(&output).to_owned()
     };
@@ -227,7 +230,7 @@ fn the_folder_says_how_a_model_is_asked() {
     let canvas = |shown: &str| shown[shown.find("\ncanvas: ").unwrap()..].to_owned();
     assert_eq!(canvas(&raw), canvas(&message));
 
-    let refused = lacuna("a.rs", RUST, &["--at", "2:9", "--prompt", "chat"]);
+    let refused = fill("a.rs", RUST, &["--at", "2:9", "--prompt", "chat"]);
     assert_eq!((refused.status.code(), stderr(&refused).lines().count()), (Some(1), 1));
     assert!(stderr(&refused).contains("needs the token <|turn>"), "{}", stderr(&refused));
 }
@@ -237,7 +240,7 @@ fn a_model_that_never_learned_to_fill_holes_fills_them() {
     let model = chat_model();
     for prompt in ["auto", "raw"] {
         let options = ["--holes", "--raw", "--json", "--threads", "2", "--model", &model, "--prompt", prompt];
-        let output = lacuna("a.rs", RUST, &options);
+        let output = fill("a.rs", RUST, &options);
         let object: Value = serde_json::from_str(stdout(&output)).unwrap_or_else(|_| panic!("{}", stderr(&output)));
         assert_eq!((object["filled"].as_u64(), output.status.code()), (Some(2), Some(0)), "{object}");
         // Without a token that says where a text ends, several lengths are tried.

@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+#[path = "support/binary.rs"]
+mod binary;
+
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
+
+use binary::lacuna;
 
 const UNTIDY: &str = "#  A title\r\n* a\r\n";
 const TIDY: &str = "# A title\r\n\r\n* a\r\n";
@@ -20,12 +25,9 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn lacuna(folder: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lacuna"))
-        .arg("format")
+fn format(folder: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = lacuna(folder, &["format"])
         .args(arguments)
-        .current_dir(folder)
-        .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -49,9 +51,9 @@ fn read(folder: &Path, name: &str) -> String {
 #[test]
 fn prints_the_text() {
     let folder = folder();
-    let output = lacuna(folder.path(), &["untidy.md"], "");
+    let output = format(folder.path(), &["untidy.md"], "");
     assert_eq!(outcome(&output), (TIDY.to_owned(), String::new(), 0));
-    let output = lacuna(folder.path(), &["--no-model", "-", "tidy.md"], "a  b");
+    let output = format(folder.path(), &["--no-model", "-", "tidy.md"], "a  b");
     assert_eq!(outcome(&output), (format!("a b\n{TIDY}"), String::new(), 0));
     assert_eq!(read(folder.path(), "untidy.md"), UNTIDY);
 }
@@ -59,9 +61,9 @@ fn prints_the_text() {
 #[test]
 fn checks() {
     let folder = folder();
-    let output = lacuna(folder.path(), &["--check", "tidy.md"], "");
+    let output = format(folder.path(), &["--check", "tidy.md"], "");
     assert_eq!(outcome(&output), (String::new(), String::new(), 0));
-    let output = lacuna(folder.path(), &["--check", "untidy.md", "tidy.md", "-"], "\n\na\n");
+    let output = format(folder.path(), &["--check", "untidy.md", "tidy.md", "-"], "\n\na\n");
     let said = "untidy.md: line 1: blanks and marks\n-: line 1: blank lines\n".to_owned();
     assert_eq!(outcome(&output), (said, String::new(), 1));
     assert_eq!(read(folder.path(), "untidy.md"), UNTIDY);
@@ -74,7 +76,7 @@ fn writes_what_changes() {
     fs::set_permissions(&untidy, Permissions::from_mode(0o640)).unwrap();
     symlink("untidy.md", folder.path().join("link.md")).unwrap();
     let before = fs::metadata(folder.path().join("tidy.md")).unwrap().modified().unwrap();
-    let output = lacuna(folder.path(), &["--write", "link.md", "tidy.md"], "");
+    let output = format(folder.path(), &["--write", "link.md", "tidy.md"], "");
     assert_eq!(outcome(&output), (String::new(), String::new(), 0));
     assert_eq!(read(folder.path(), "untidy.md"), TIDY);
     assert_eq!(fs::metadata(&untidy).unwrap().permissions().mode() & 0o777, 0o640);
@@ -97,17 +99,17 @@ fn what_cannot_be_done_is_said_in_one_line() {
         (&["--write", "-"], "-: standard input cannot be written back"),
         (&["--model", "none", "tidy.md"], "none: No such file"),
     ] {
-        let (stdout, stderr, code) = outcome(&lacuna(folder.path(), arguments, ""));
+        let (stdout, stderr, code) = outcome(&format(folder.path(), arguments, ""));
         assert_eq!((stdout.as_str(), code), ("", 1), "{arguments:?}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.starts_with(&format!("lacuna: {said}")), "{stderr}");
     }
     // One wrong file does not keep the others from being done.
-    let (stdout, stderr, code) = outcome(&lacuna(folder.path(), &["--no-model", "none.md", "untidy.md"], ""));
+    let (stdout, stderr, code) = outcome(&format(folder.path(), &["--no-model", "none.md", "untidy.md"], ""));
     assert_eq!((stdout.as_str(), stderr.lines().count(), code), (TIDY, 1, 1));
     assert_eq!(read(folder.path(), "untidy.md"), UNTIDY);
     for arguments in [&[][..], &["--check", "--write", "tidy.md"]] {
-        let (stdout, stderr, code) = outcome(&lacuna(folder.path(), arguments, ""));
+        let (stdout, stderr, code) = outcome(&format(folder.path(), arguments, ""));
         assert_eq!((stdout.as_str(), code), ("", 2), "{arguments:?}");
         assert!(stderr.starts_with("error: "), "{stderr}");
     }
@@ -117,7 +119,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
 fn what_is_left_alone_is_printed_as_it_was_and_says_so() {
     let folder = folder();
     let deep = format!("{} a\n\n#  b\n", ">".repeat(500));
-    let (stdout, stderr, code) = outcome(&lacuna(folder.path(), &["-"], &deep));
+    let (stdout, stderr, code) = outcome(&format(folder.path(), &["-"], &deep));
     assert_eq!((stdout, code), (deep, 0));
     assert!(stderr.starts_with("lacuna: -: left as it was: "), "{stderr}");
     assert_eq!(stderr.lines().count(), 1);
@@ -127,12 +129,12 @@ fn what_is_left_alone_is_printed_as_it_was_and_says_so() {
 #[test]
 fn the_sample_is_mended() {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/samples");
-    let (stdout, stderr, code) = outcome(&lacuna(&samples, &["--check", "notes.md"], ""));
+    let (stdout, stderr, code) = outcome(&format(&samples, &["--check", "notes.md"], ""));
     assert_eq!((stdout.lines().count(), stderr.as_str(), code), (8, "", 1), "{stdout}");
-    let (mended, _, _) = outcome(&lacuna(&samples, &["notes.md"], ""));
+    let (mended, _, _) = outcome(&format(&samples, &["notes.md"], ""));
     for part in ["# Release notes\n", "```sh\n", "```rust\n", "- accounts", "| --- | --- | --- |\n", "   - Blank"] {
         assert!(mended.contains(part), "{part:?}: {mended}");
     }
-    let (again, _, code) = outcome(&lacuna(&samples, &["--check", "-"], &mended));
+    let (again, _, code) = outcome(&format(&samples, &["--check", "-"], &mended));
     assert_eq!((again.as_str(), code), ("", 0));
 }

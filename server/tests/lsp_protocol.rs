@@ -1,52 +1,28 @@
 //! The real binary over its standard streams: what it makes of bytes that are no messages, of messages that are out
 //! of order, and of its end.
 
-#[path = "lsp_support/client.rs"]
+#[path = "support/binary.rs"]
+mod binary;
+#[path = "support/client.rs"]
 mod client;
+#[path = "support/process.rs"]
+mod process;
 
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use client::{Client, framed, position};
+use process::Process;
 
-/// A server process, ended with the test.
-struct Process(Child);
-
-impl Process {
-    fn start() -> (Self, Client) {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_lacuna"))
-            .args(["lsp", "--stdio", "--device", "cpu", "--threads", "1"])
-            // What tests do is nothing to be counted.
-            .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let to_server = process.stdin.take().expect("a pipe");
-        let from_server = process.stdout.take().expect("a pipe");
-        (Self(process), Client::new(to_server, from_server))
-    }
-
-    /// Waits for the end of the process, and says with which code.
-    fn code(&mut self) -> Option<i32> {
-        self.0.wait().expect("the process can be waited for").code()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // This fails where the process has ended, which is as well.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn start() -> (Process, Client) {
+    Process::start(Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 #[test]
 fn a_polite_end_is_a_success() {
-    let (mut process, mut client) = Process::start();
+    let (mut process, mut client) = start();
     client.initialize(json!({}));
     assert_eq!(client.result("shutdown", Value::Null), Value::Null);
     client.notify("exit", Value::Null);
@@ -56,13 +32,13 @@ fn a_polite_end_is_a_success() {
 
 #[test]
 fn an_exit_without_a_shutdown_is_a_failure() {
-    let (mut process, mut client) = Process::start();
+    let (mut process, mut client) = start();
     client.initialize(json!({}));
     client.notify("exit", Value::Null);
     assert_eq!(process.code(), Some(1));
     client.finish();
 
-    let (mut process, mut client) = Process::start();
+    let (mut process, mut client) = start();
     client.notify("exit", Value::Null);
     assert_eq!(process.code(), Some(1));
     client.finish();
@@ -70,7 +46,7 @@ fn an_exit_without_a_shutdown_is_a_failure() {
 
 #[test]
 fn the_end_of_input_ends_the_process() {
-    let (mut process, mut client) = Process::start();
+    let (mut process, mut client) = start();
     client.initialize(json!({}));
     client.open("file:///a.rs", "rust", "fn main() {\n    let x = \n}\n");
     client.ask("file:///a.rs", (1, 12));
@@ -82,7 +58,7 @@ fn the_end_of_input_ends_the_process() {
 
 #[test]
 fn a_client_that_waits_for_nothing_is_served_all_the_same() {
-    let (mut process, mut client) = Process::start();
+    let (mut process, mut client) = start();
     let initialize = client.request("initialize", json!({ "capabilities": {} }));
     client.notify("initialized", json!({}));
     client.open("file:///a.rs", "rust", "fn f() { todo!() }");
@@ -104,7 +80,7 @@ fn a_client_that_waits_for_nothing_is_served_all_the_same() {
 fn bytes_that_are_no_message_are_answered_and_survived() {
     const PARSE_ERROR: i64 = -32700;
     const INVALID_REQUEST: i64 = -32600;
-    let (mut process, mut client) = Process::start();
+    let (mut process, mut client) = start();
     client.initialize(json!({}));
     let long = format!("Content-Length: 200\r\n\r\n{}", json!({ "jsonrpc": "2.0", "method": "m" }));
     for (bytes, code) in [
@@ -131,7 +107,7 @@ fn bytes_that_are_no_message_are_answered_and_survived() {
 
 #[test]
 fn half_a_surrogate_pair_in_a_document_is_survived() {
-    let (mut process, mut client) = Process::start();
+    let (mut process, mut client) = start();
     client.initialize(json!({}));
     let body = r#"{"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":
         {"uri":"file:///a.py","languageId":"python","version":1,"text":"'\ud83d'\ndef f():\n    pass\n"}}}"#;
@@ -151,7 +127,7 @@ fn half_a_surrogate_pair_in_a_document_is_survived() {
 
 #[test]
 fn requests_out_of_place_are_refused() {
-    let (mut process, mut client) = Process::start();
+    let (mut process, mut client) = start();
     let early = client.request("textDocument/codeAction", json!({}));
     assert_eq!(client.error_of(early), -32002);
     client.initialize(json!({}));
@@ -171,7 +147,7 @@ fn requests_out_of_place_are_refused() {
 
 #[test]
 fn the_embedded_model_answers() {
-    let (mut process, mut client) = Process::start();
+    let (mut process, mut client) = start();
     client.initialize(json!({}));
     let status = client.message("lacuna/status");
     assert_eq!(status["params"]["health"], "ok", "{status}");

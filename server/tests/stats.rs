@@ -1,23 +1,21 @@
 //! Counts from a real server to what `lacuna stats` prints, and the tour where nobody looks on.
 
-#[path = "lsp_support/client.rs"]
+#[path = "support/binary.rs"]
+mod binary;
+#[path = "support/client.rs"]
 #[allow(dead_code, reason = "the client can do more than is needed here")]
 mod client;
+#[path = "support/process.rs"]
+mod process;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
-use client::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The binary of a user whose state is in this folder.
-fn lacuna(state: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lacuna"));
-    // What the folder is on Windows and on Unix.
-    command.args(arguments).env("XDG_STATE_HOME", state).env("LOCALAPPDATA", state).stdin(Stdio::null());
-    command
-}
+use binary::lacuna;
+use process::Process;
 
 fn run(state: &Path, arguments: &[&str]) -> Output {
     lacuna(state, arguments).output().expect("the binary runs")
@@ -31,14 +29,7 @@ fn stdout(state: &Path, arguments: &[&str]) -> String {
 
 /// One session in which one request is answered, ended in order.
 fn session(state: &Path) {
-    let mut process = lacuna(state, &["lsp", "--device", "cpu", "--threads", "1"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary starts");
-    let to_server = process.stdin.take().expect("a pipe");
-    let mut client = Client::new(to_server, process.stdout.take().expect("a pipe"));
+    let (mut process, mut client) = Process::start(state);
     client.initialize(json!({}));
     client.message("lacuna/status");
     let text = "fn one() -> i32 {\n    compute(1, 2)\n}\n\nfn two() -> i32 {\n    comp\n}\n";
@@ -46,7 +37,7 @@ fn session(state: &Path) {
     client.result("textDocument/inlineCompletion", client::inline_completion("file:///a.rs", (5, 8), 1));
     client.result("shutdown", Value::Null);
     client.notify("exit", Value::Null);
-    assert!(process.wait().expect("it ends").success());
+    assert_eq!(process.code(), Some(0));
     client.finish();
 }
 

@@ -7,7 +7,7 @@ mod engine;
 mod messages;
 mod random;
 mod server;
-#[path = "../lsp_support/wire.rs"]
+#[path = "../support/wire.rs"]
 mod wire;
 
 use serde_json::{Value, json};

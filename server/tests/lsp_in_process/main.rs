@@ -1,7 +1,7 @@
 //! The server in this process, over pipes, with an engine that does nothing until the test releases it. What comes
 //! before what is therefore certain, however fast the machine is.
 
-#[path = "../lsp_support/client.rs"]
+#[path = "../support/client.rs"]
 mod client;
 mod engine;
 mod harness;
