@@ -153,7 +153,7 @@ fn write_completions(out: &mut dyn Write, look: &Look, tally: &Tally) -> io::Res
     )?;
     let unseen = tally.with_fate(Fate::NotSeen);
     if unseen > 0 {
-        writeln!(out, "  {unseen} more were offered, and not shown by the editor.")?;
+        writeln!(out, "  {} offered, and not shown by the editor.", counted(unseen, "more was", "more were"))?;
     }
     writeln!(out)
 }
@@ -246,7 +246,7 @@ fn write_next_places(out: &mut dyn Write, look: &Look, places: &NextPlaces) -> i
     )?;
     let unseen = places.fates.get(&Fate::NotSeen).copied().unwrap_or_default();
     if unseen > 0 {
-        writeln!(out, "  {unseen} more were found, and not shown.")?;
+        writeln!(out, "  {} found, and not shown.", counted(unseen, "more was", "more were"))?;
     }
     writeln!(out)
 }

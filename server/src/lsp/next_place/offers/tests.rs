@@ -1,8 +1,9 @@
 use lacuna_engine::Language;
+use proptest::prelude::*;
 use ropey::Rope;
 use tempfile::TempDir;
 
-use super::Offers;
+use super::{Change, Offers};
 use crate::lsp::document::ByteEdit;
 use crate::lsp::edits::Replacement;
 use crate::lsp::offer::FeedbackKind::{self, Accepted, AcceptedWord, Dismissed, Shown};
@@ -170,4 +171,29 @@ fn a_place_that_is_found_again_is_one_place() {
 fn what_stands_in_the_line_stays_though_it_is_typed_into() {
     let typed = [InLine(FIRST, true), Told(Shown), Edit(0, 3, "n"), Found(&[SECOND_AFTER_CHARACTER]), Told(Accepted)];
     assert_eq!(fates(&typed), [(Fate::Accepted, 1), (Fate::NotSeen, 1)]);
+}
+
+proptest! {
+    #[test]
+    fn a_place_moves_with_its_text(edits in prop::collection::vec((0usize..=100, 0usize..=100, "[old(\n漢]{0,3}"), 0..8)) {
+        let group = Group { language: Language::Rust, model: "fake".to_owned() };
+        let (mut offers, mut text) = (Offers::default(), Rope::from_str(TEXT));
+        offers.find(&places(&[FIRST, SECOND]), &Stats::default(), &group);
+        for (from, to, inserted) in edits {
+            let char = |share: usize| text.len_chars() * share / 100;
+            let chars = char(from.min(to))..char(from.max(to));
+            let removed = text.char_to_byte(chars.start)..text.char_to_byte(chars.end);
+            let (before, ranges) = (text.clone(), offers.0.iter().map(|offer| offer.range.clone()).collect::<Vec<_>>());
+            text.remove(chars.clone());
+            text.insert(chars.start, &inserted);
+            offers.follow(&ByteEdit { removed: removed.clone(), inserted: &inserted }, &before, &text);
+            for (offer, range) in offers.0.iter().zip(ranges).filter(|(offer, _)| offer.change == Change::Wanted) {
+                let now = text.get_byte_slice(offer.range.clone());
+                prop_assert!(now.is_some(), "{:?} is outside the text or within a character", offer.range);
+                if removed.end < range.start || range.end < removed.start {
+                    prop_assert_eq!(now, before.get_byte_slice(range));
+                }
+            }
+        }
+    }
 }
