@@ -9,13 +9,13 @@ KERNEL(experts_down_fp8_32, TensorShape<32>::THREADS, 4) { tensor_experts<Fp8Pro
 using experts_down_fp8_64_parameters = experts_parameters;
 KERNEL(experts_down_fp8_64, TensorShape<64>::THREADS, 3) { tensor_experts<Fp8Product<64>, false>(p); }
 using experts_down_fp8_128_parameters = experts_parameters;
-KERNEL(experts_down_fp8_128, TensorShape<128>::THREADS, 2) { tensor_experts<Fp8Product<128>, false>(p); }
+KERNEL(experts_down_fp8_128, TensorShape<128>::THREADS, FP8_128_BLOCKS) { tensor_experts<Fp8Product<128>, false>(p); }
 using experts_gated_fp8_32_parameters = experts_parameters;
 KERNEL(experts_gated_fp8_32, TensorShape<32>::THREADS, 4) { tensor_experts<Fp8Product<32>, true>(p); }
 using experts_gated_fp8_64_parameters = experts_parameters;
 KERNEL(experts_gated_fp8_64, TensorShape<64>::THREADS, 3) { tensor_experts<Fp8Product<64>, true>(p); }
 using experts_gated_fp8_128_parameters = experts_parameters;
-KERNEL(experts_gated_fp8_128, TensorShape<128>::THREADS, 2) { tensor_experts<Fp8Product<128>, true>(p); }
+KERNEL(experts_gated_fp8_128, TensorShape<128>::THREADS, FP8_128_BLOCKS) { tensor_experts<Fp8Product<128>, true>(p); }
 
 using experts_down_bf16_fp8_32_parameters = experts_parameters;
 KERNEL(experts_down_bf16_fp8_32, TensorShape<32>::THREADS, 3) { tensor_experts<Bf16Fp8Product<32>, false>(p); }

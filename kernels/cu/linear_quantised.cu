@@ -8,13 +8,13 @@ KERNEL(linear_fp8_32, TensorShape<32>::THREADS, 4) { tensor_linear<Fp8Product<32
 using linear_fp8_64_parameters = linear_parameters;
 KERNEL(linear_fp8_64, TensorShape<64>::THREADS, 3) { tensor_linear<Fp8Product<64>, false>(p); }
 using linear_fp8_128_parameters = linear_parameters;
-KERNEL(linear_fp8_128, TensorShape<128>::THREADS, 2) { tensor_linear<Fp8Product<128>, false>(p); }
+KERNEL(linear_fp8_128, TensorShape<128>::THREADS, FP8_128_BLOCKS) { tensor_linear<Fp8Product<128>, false>(p); }
 using gated_fp8_32_parameters = linear_parameters;
 KERNEL(gated_fp8_32, TensorShape<32>::THREADS, 4) { tensor_linear<Fp8Product<32>, true>(p); }
 using gated_fp8_64_parameters = linear_parameters;
 KERNEL(gated_fp8_64, TensorShape<64>::THREADS, 3) { tensor_linear<Fp8Product<64>, true>(p); }
 using gated_fp8_128_parameters = linear_parameters;
-KERNEL(gated_fp8_128, TensorShape<128>::THREADS, 2) { tensor_linear<Fp8Product<128>, true>(p); }
+KERNEL(gated_fp8_128, TensorShape<128>::THREADS, FP8_128_BLOCKS) { tensor_linear<Fp8Product<128>, true>(p); }
 
 using linear_bf16_fp8_32_parameters = linear_parameters;
 KERNEL(linear_bf16_fp8_32, TensorShape<32>::THREADS, 3) { tensor_linear<Bf16Fp8Product<32>, false>(p); }

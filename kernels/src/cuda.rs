@@ -20,6 +20,8 @@ pub(crate) struct Cuda {
     multiprocessors: u32,
     shared_bytes_max: u32,
     shared_bytes_per_multiprocessor: u32,
+    /// Whether to do without what only some architectures have.
+    is_portable: bool,
     /// What of the instructions that only some architectures have there are kernels for.
     multiplies_fp4: bool,
     has_warpgroup_products: bool,
@@ -30,11 +32,19 @@ pub(crate) struct Cuda {
     loaded: Mutex<Loaded>,
 }
 
+/// A kernel that can be launched.
+#[derive(Clone, Copy)]
+struct Function {
+    handle: sys::CUfunction,
+    /// Whether its blocks may be there before the kernel before it has ended: it waits for that by itself.
+    waits: bool,
+}
+
 /// What stays loaded for as long as the process lives.
 #[derive(Default)]
 struct Loaded {
     modules: HashMap<&'static str, sys::CUmodule>,
-    functions: HashMap<&'static str, sys::CUfunction>,
+    functions: HashMap<&'static str, Function>,
 }
 
 // SAFETY: the handles are the driver's, which any thread may use once the context is bound to it, as every use here does first.
@@ -82,6 +92,8 @@ pub(crate) use graph::Graph;
 /// What asks for the kernels that all cards have: to compare, and to tell whether one architecture's own give wrong results.
 const PORTABLE: &str = "LACUNA_CUDA_PORTABLE";
 const OLDEST_CAPABILITY: (i32, i32) = (8, 0);
+/// From this architecture on kernels wait by themselves for the one before: `follow_previous_kernel` in `platform.cuh`.
+const FIRST_TO_WAIT: i32 = 90;
 
 /// Kernels that are only in images with instructions for e2m1: one of each file that has any.
 const FP4_FUNCTIONS: [(&str, &CStr); 2] =
@@ -114,6 +126,7 @@ impl Cuda {
             stream: context.new_stream().map_err(driver_error)?,
             capture_stream: context.new_stream().map_err(driver_error)?,
             has_warpgroup_products: false,
+            is_portable: std::env::var_os(PORTABLE).is_some_and(|value| value != "0"),
             info,
             context,
             loaded: Mutex::new(Loaded::default()),
@@ -122,7 +135,7 @@ impl Cuda {
         for module in module::MODULES {
             opened.load_module(&mut opened.loaded(), module.family)?;
         }
-        if std::env::var_os(PORTABLE).is_none_or(|value| value == "0") {
+        if !opened.is_portable {
             opened.multiplies_fp4 = opened.has_functions(&FP4_FUNCTIONS)?;
             opened.has_warpgroup_products = opened.has_functions(&WARPGROUP_FUNCTIONS)?;
         }
@@ -261,21 +274,31 @@ impl Cuda {
         is_captured: bool,
     ) -> Result<(), Error> {
         self.bind()?;
-        let function = self.function(kernel)?;
+        let Function { handle, waits } = self.function(kernel)?;
         let mut parameters = [std::ptr::from_ref(parameters).cast_mut().cast()];
         let [x, y, z] = launch.grid;
-        // SAFETY: the function takes one P by value, which the driver copies before it returns; the caller promises what it points to.
-        unsafe {
-            result::launch_kernel(
-                function,
-                (x, y, z),
-                (launch.threads, 1, 1),
-                launch.shared_bytes,
-                self.stream_for(is_captured),
-                &mut parameters,
-            )
-        }
-        .map_err(driver_error)
+        let mut attribute = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+        };
+        let config = sys::CUlaunchConfig {
+            gridDimX: x,
+            gridDimY: y,
+            gridDimZ: z,
+            blockDimX: launch.threads,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: launch.shared_bytes,
+            hStream: self.stream_for(is_captured),
+            attrs: &raw mut attribute,
+            numAttrs: u32::from(waits),
+        };
+        // SAFETY: the function takes one P by value, which the driver copies before it returns; the caller promises what it points to. A function that
+        // is launched with the attribute waits for the one before it.
+        unsafe { sys::cuLaunchKernelEx(&raw const config, handle, parameters.as_mut_ptr(), std::ptr::null_mut()) }
+            .result()
+            .map_err(driver_error)
     }
 
     fn stream_for(&self, is_captured: bool) -> sys::CUstream {
@@ -283,7 +306,7 @@ impl Cuda {
     }
 
     #[expect(unsafe_code, reason = "the driver's functions are foreign")]
-    fn function<P>(&self, kernel: &Kernel<P>) -> Result<sys::CUfunction, Error> {
+    fn function<P>(&self, kernel: &Kernel<P>) -> Result<Function, Error> {
         let mut loaded = self.loaded();
         if let Some(function) = loaded.functions.get(kernel.name) {
             return Ok(*function);
@@ -302,7 +325,9 @@ impl Cuda {
             return Err(Error::Parameters { kernel: kernel.name, expected, found });
         }
         // Only kernels without shared memory of their own are written, so all that a block may have is the launch's.
-        use sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        use sys::CUfunction_attribute_enum::{
+            CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, CU_FUNC_ATTRIBUTE_PTX_VERSION,
+        };
         let shared_bytes = self.shared_bytes_max as i32;
         // SAFETY: the function is loaded.
         unsafe {
@@ -313,6 +338,12 @@ impl Cuda {
             )
         }
         .map_err(driver_error)?;
+        // Compiled for an architecture that has the instruction to wait.
+        // SAFETY: the function is loaded.
+        let compiled_for =
+            unsafe { result::function::get_function_attribute(function, CU_FUNC_ATTRIBUTE_PTX_VERSION) }
+                .map_err(driver_error)?;
+        let function = Function { handle: function, waits: !self.is_portable && compiled_for >= FIRST_TO_WAIT };
         loaded.functions.insert(kernel.name, function);
         Ok(function)
     }

@@ -17,6 +17,15 @@ typedef int i32;
 
 constexpr u32 WARP_LANES_COUNT = 32;
 
+// Waits until the kernel before this one has ended, and all can be seen that it wrote; and lets the next one's blocks take the places of those of
+// this one that end. So a kernel's blocks are there when the one before has ended, where it is launched that way (programmatic dependent
+// launch, from sm_90 on); where it is not, nothing happens. All threads of all kernels come by here, so that a kernel ends after all before it.
+__device__ __forceinline__ void follow_previous_kernel() {
+#if !defined(LACUNA_EMULATOR) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents; griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 // Begins a kernel: KERNEL(name, threads of a block at most, blocks on a multiprocessor at least) { ... uses p ... }. Its parameters are
 // a structure called name_parameters.
 #ifdef LACUNA_EMULATOR
@@ -31,8 +40,13 @@ constexpr u32 WARP_LANES_COUNT = 32;
     extern "C" size_t NAME##__parameters_size() { return sizeof(NAME##_parameters); }                                \
     static void NAME(const NAME##_parameters& p)
 #else
-#define KERNEL(NAME, THREADS_MAX, BLOCKS_MIN) \
-    extern "C" __global__ void __launch_bounds__(THREADS_MAX, BLOCKS_MIN) NAME(const NAME##_parameters p)
+#define KERNEL(NAME, THREADS_MAX, BLOCKS_MIN)                                                                             \
+    static __device__ __forceinline__ void NAME##_body(const NAME##_parameters& p);                                      \
+    extern "C" __global__ void __launch_bounds__(THREADS_MAX, BLOCKS_MIN) NAME(const __grid_constant__ NAME##_parameters p) { \
+        follow_previous_kernel();                                                                                        \
+        NAME##_body(p);                                                                                                  \
+    }                                                                                                                    \
+    static __device__ __forceinline__ void NAME##_body(const NAME##_parameters& p)
 #endif
 
 // The block's dynamic shared memory, of which there is one.

@@ -283,6 +283,14 @@ struct QuantisedProduct {
     }
 };
 
+// Blocks of e4m3 by e4m3 with tiles of 128 rows that a multiprocessor has registers for: where words are two registers each, half as many. There
+// warpgroups make these products, but for those who do without.
+#if !defined(LACUNA_EMULATOR) && __CUDA_ARCH__ == 900
+constexpr u32 FP8_128_BLOCKS = 1;
+#else
+constexpr u32 FP8_128_BLOCKS = 2;
+#endif
+
 template <u32 ROWS>
 using Fp8Product = QuantisedProduct<ROWS, e4m3, e4m3>;
 template <u32 ROWS>
