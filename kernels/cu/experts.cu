@@ -50,14 +50,14 @@ using experts_down_widened_parameters = experts_parameters;
 KERNEL(experts_down_widened, EXACT_THREADS, 2) { exact_experts<bf16, false>(p); }
 
 using experts_gated_tensor_32_parameters = experts_parameters;
-KERNEL(experts_gated_tensor_32, TensorShape<32>::THREADS, 4) { tensor_experts<Bf16Product<32>, true>(p); }
+PREFETCHING_KERNEL(experts_gated_tensor_32, TensorShape<32>::THREADS, 4) { tensor_experts<Bf16Product<32>, true>(p); }
 using experts_gated_tensor_64_parameters = experts_parameters;
-KERNEL(experts_gated_tensor_64, TensorShape<64>::THREADS, 3) { tensor_experts<Bf16Product<64>, true>(p); }
+PREFETCHING_KERNEL(experts_gated_tensor_64, TensorShape<64>::THREADS, 3) { tensor_experts<Bf16Product<64>, true>(p); }
 using experts_gated_tensor_128_parameters = experts_parameters;
-KERNEL(experts_gated_tensor_128, TensorShape<128>::THREADS, 2) { tensor_experts<Bf16Product<128>, true>(p); }
+PREFETCHING_KERNEL(experts_gated_tensor_128, TensorShape<128>::THREADS, 2) { tensor_experts<Bf16Product<128>, true>(p); }
 using experts_down_tensor_32_parameters = experts_parameters;
-KERNEL(experts_down_tensor_32, TensorShape<32>::THREADS, 4) { tensor_experts<Bf16Product<32>, false>(p); }
+PREFETCHING_KERNEL(experts_down_tensor_32, TensorShape<32>::THREADS, 4) { tensor_experts<Bf16Product<32>, false>(p); }
 using experts_down_tensor_64_parameters = experts_parameters;
-KERNEL(experts_down_tensor_64, TensorShape<64>::THREADS, 3) { tensor_experts<Bf16Product<64>, false>(p); }
+PREFETCHING_KERNEL(experts_down_tensor_64, TensorShape<64>::THREADS, 3) { tensor_experts<Bf16Product<64>, false>(p); }
 using experts_down_tensor_128_parameters = experts_parameters;
-KERNEL(experts_down_tensor_128, TensorShape<128>::THREADS, 2) { tensor_experts<Bf16Product<128>, false>(p); }
+PREFETCHING_KERNEL(experts_down_tensor_128, TensorShape<128>::THREADS, 2) { tensor_experts<Bf16Product<128>, false>(p); }

@@ -8,11 +8,11 @@
 // Tiles are named by columns and rows.
 #define LACUNA_EXPERTS(NUMBER, NAME, COLUMNS, ROWS, BLOCKS)                                             \
     using experts_down_warpgroup_##NAME##_parameters = experts_parameters;                              \
-    KERNEL(experts_down_warpgroup_##NAME, COLUMNS * 2, BLOCKS) {                                        \
+    PREFETCHING_KERNEL(experts_down_warpgroup_##NAME, COLUMNS * 2, BLOCKS) {                                        \
         tensor_experts<WarpgroupProduct<NUMBER, COLUMNS, ROWS>, false>(p);                              \
     }                                                                                                   \
     using experts_gated_warpgroup_##NAME##_parameters = experts_parameters;                             \
-    KERNEL(experts_gated_warpgroup_##NAME, COLUMNS * 2, BLOCKS) {                                       \
+    PREFETCHING_KERNEL(experts_gated_warpgroup_##NAME, COLUMNS * 2, BLOCKS) {                                       \
         tensor_experts<WarpgroupProduct<NUMBER, COLUMNS, ROWS>, true>(p);                               \
     }
 

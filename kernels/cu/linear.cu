@@ -45,14 +45,14 @@ using gated_widened_parameters = linear_parameters;
 KERNEL(gated_widened, EXACT_THREADS, 3) { exact_linear<bf16, true>(p); }
 
 using linear_tensor_32_parameters = linear_parameters;
-KERNEL(linear_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Product<32>, false>(p); }
+PREFETCHING_KERNEL(linear_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Product<32>, false>(p); }
 using linear_tensor_64_parameters = linear_parameters;
-KERNEL(linear_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<Bf16Product<64>, false>(p); }
+PREFETCHING_KERNEL(linear_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<Bf16Product<64>, false>(p); }
 using linear_tensor_128_parameters = linear_parameters;
-KERNEL(linear_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<Bf16Product<128>, false>(p); }
+PREFETCHING_KERNEL(linear_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<Bf16Product<128>, false>(p); }
 using gated_tensor_32_parameters = linear_parameters;
-KERNEL(gated_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Product<32>, true>(p); }
+PREFETCHING_KERNEL(gated_tensor_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Product<32>, true>(p); }
 using gated_tensor_64_parameters = linear_parameters;
-KERNEL(gated_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<Bf16Product<64>, true>(p); }
+PREFETCHING_KERNEL(gated_tensor_64, TensorShape<64>::THREADS, 3) { tensor_linear<Bf16Product<64>, true>(p); }
 using gated_tensor_128_parameters = linear_parameters;
-KERNEL(gated_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<Bf16Product<128>, true>(p); }
+PREFETCHING_KERNEL(gated_tensor_128, TensorShape<128>::THREADS, 2) { tensor_linear<Bf16Product<128>, true>(p); }

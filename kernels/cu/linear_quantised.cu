@@ -4,49 +4,49 @@
 #include "common/quantised_product.cuh"
 
 using linear_fp8_32_parameters = linear_parameters;
-KERNEL(linear_fp8_32, TensorShape<32>::THREADS, 4) { tensor_linear<Fp8Product<32>, false>(p); }
+PREFETCHING_KERNEL(linear_fp8_32, TensorShape<32>::THREADS, 4) { tensor_linear<Fp8Product<32>, false>(p); }
 using linear_fp8_64_parameters = linear_parameters;
-KERNEL(linear_fp8_64, TensorShape<64>::THREADS, 3) { tensor_linear<Fp8Product<64>, false>(p); }
+PREFETCHING_KERNEL(linear_fp8_64, TensorShape<64>::THREADS, 3) { tensor_linear<Fp8Product<64>, false>(p); }
 using linear_fp8_128_parameters = linear_parameters;
-KERNEL(linear_fp8_128, TensorShape<128>::THREADS, FP8_128_BLOCKS) { tensor_linear<Fp8Product<128>, false>(p); }
+PREFETCHING_KERNEL(linear_fp8_128, TensorShape<128>::THREADS, FP8_128_BLOCKS) { tensor_linear<Fp8Product<128>, false>(p); }
 using gated_fp8_32_parameters = linear_parameters;
-KERNEL(gated_fp8_32, TensorShape<32>::THREADS, 4) { tensor_linear<Fp8Product<32>, true>(p); }
+PREFETCHING_KERNEL(gated_fp8_32, TensorShape<32>::THREADS, 4) { tensor_linear<Fp8Product<32>, true>(p); }
 using gated_fp8_64_parameters = linear_parameters;
-KERNEL(gated_fp8_64, TensorShape<64>::THREADS, 3) { tensor_linear<Fp8Product<64>, true>(p); }
+PREFETCHING_KERNEL(gated_fp8_64, TensorShape<64>::THREADS, 3) { tensor_linear<Fp8Product<64>, true>(p); }
 using gated_fp8_128_parameters = linear_parameters;
-KERNEL(gated_fp8_128, TensorShape<128>::THREADS, FP8_128_BLOCKS) { tensor_linear<Fp8Product<128>, true>(p); }
+PREFETCHING_KERNEL(gated_fp8_128, TensorShape<128>::THREADS, FP8_128_BLOCKS) { tensor_linear<Fp8Product<128>, true>(p); }
 
 using linear_bf16_fp8_32_parameters = linear_parameters;
-KERNEL(linear_bf16_fp8_32, TensorShape<32>::THREADS, 3) { tensor_linear<Bf16Fp8Product<32>, false>(p); }
+PREFETCHING_KERNEL(linear_bf16_fp8_32, TensorShape<32>::THREADS, 3) { tensor_linear<Bf16Fp8Product<32>, false>(p); }
 using linear_bf16_fp8_64_parameters = linear_parameters;
-KERNEL(linear_bf16_fp8_64, TensorShape<64>::THREADS, 2) { tensor_linear<Bf16Fp8Product<64>, false>(p); }
+PREFETCHING_KERNEL(linear_bf16_fp8_64, TensorShape<64>::THREADS, 2) { tensor_linear<Bf16Fp8Product<64>, false>(p); }
 using gated_bf16_fp8_32_parameters = linear_parameters;
-KERNEL(gated_bf16_fp8_32, TensorShape<32>::THREADS, 3) { tensor_linear<Bf16Fp8Product<32>, true>(p); }
+PREFETCHING_KERNEL(gated_bf16_fp8_32, TensorShape<32>::THREADS, 3) { tensor_linear<Bf16Fp8Product<32>, true>(p); }
 using gated_bf16_fp8_64_parameters = linear_parameters;
-KERNEL(gated_bf16_fp8_64, TensorShape<64>::THREADS, 2) { tensor_linear<Bf16Fp8Product<64>, true>(p); }
+PREFETCHING_KERNEL(gated_bf16_fp8_64, TensorShape<64>::THREADS, 2) { tensor_linear<Bf16Fp8Product<64>, true>(p); }
 
 using linear_bf16_nvfp4_32_parameters = linear_parameters;
-KERNEL(linear_bf16_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Nvfp4Product<32>, false>(p); }
+PREFETCHING_KERNEL(linear_bf16_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Nvfp4Product<32>, false>(p); }
 using linear_bf16_nvfp4_64_parameters = linear_parameters;
-KERNEL(linear_bf16_nvfp4_64, TensorShape<64>::THREADS, 2) { tensor_linear<Bf16Nvfp4Product<64>, false>(p); }
+PREFETCHING_KERNEL(linear_bf16_nvfp4_64, TensorShape<64>::THREADS, 2) { tensor_linear<Bf16Nvfp4Product<64>, false>(p); }
 using gated_bf16_nvfp4_32_parameters = linear_parameters;
-KERNEL(gated_bf16_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Nvfp4Product<32>, true>(p); }
+PREFETCHING_KERNEL(gated_bf16_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Bf16Nvfp4Product<32>, true>(p); }
 using gated_bf16_nvfp4_64_parameters = linear_parameters;
-KERNEL(gated_bf16_nvfp4_64, TensorShape<64>::THREADS, 2) { tensor_linear<Bf16Nvfp4Product<64>, true>(p); }
+PREFETCHING_KERNEL(gated_bf16_nvfp4_64, TensorShape<64>::THREADS, 2) { tensor_linear<Bf16Nvfp4Product<64>, true>(p); }
 
 #ifdef LACUNA_MULTIPLIES_FP4
 
 using linear_nvfp4_32_parameters = linear_parameters;
-KERNEL(linear_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Nvfp4Product<32>, false>(p); }
+PREFETCHING_KERNEL(linear_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Nvfp4Product<32>, false>(p); }
 using linear_nvfp4_64_parameters = linear_parameters;
-KERNEL(linear_nvfp4_64, TensorShape<64>::THREADS, 3) { tensor_linear<Nvfp4Product<64>, false>(p); }
+PREFETCHING_KERNEL(linear_nvfp4_64, TensorShape<64>::THREADS, 3) { tensor_linear<Nvfp4Product<64>, false>(p); }
 using linear_nvfp4_128_parameters = linear_parameters;
-KERNEL(linear_nvfp4_128, TensorShape<128>::THREADS, 2) { tensor_linear<Nvfp4Product<128>, false>(p); }
+PREFETCHING_KERNEL(linear_nvfp4_128, TensorShape<128>::THREADS, 2) { tensor_linear<Nvfp4Product<128>, false>(p); }
 using gated_nvfp4_32_parameters = linear_parameters;
-KERNEL(gated_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Nvfp4Product<32>, true>(p); }
+PREFETCHING_KERNEL(gated_nvfp4_32, TensorShape<32>::THREADS, 4) { tensor_linear<Nvfp4Product<32>, true>(p); }
 using gated_nvfp4_64_parameters = linear_parameters;
-KERNEL(gated_nvfp4_64, TensorShape<64>::THREADS, 3) { tensor_linear<Nvfp4Product<64>, true>(p); }
+PREFETCHING_KERNEL(gated_nvfp4_64, TensorShape<64>::THREADS, 3) { tensor_linear<Nvfp4Product<64>, true>(p); }
 using gated_nvfp4_128_parameters = linear_parameters;
-KERNEL(gated_nvfp4_128, TensorShape<128>::THREADS, 2) { tensor_linear<Nvfp4Product<128>, true>(p); }
+PREFETCHING_KERNEL(gated_nvfp4_128, TensorShape<128>::THREADS, 2) { tensor_linear<Nvfp4Product<128>, true>(p); }
 
 #endif

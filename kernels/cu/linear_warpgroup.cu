@@ -8,11 +8,11 @@
 // Tiles are named by columns and rows.
 #define LACUNA_LINEAR(NUMBER, NAME, COLUMNS, ROWS, BLOCKS)                                              \
     using linear_warpgroup_##NAME##_parameters = linear_parameters;                                     \
-    KERNEL(linear_warpgroup_##NAME, COLUMNS * 2, BLOCKS) {                                              \
+    PREFETCHING_KERNEL(linear_warpgroup_##NAME, COLUMNS * 2, BLOCKS) {                                              \
         tensor_linear<WarpgroupProduct<NUMBER, COLUMNS, ROWS>, false>(p);                               \
     }                                                                                                   \
     using gated_warpgroup_##NAME##_parameters = linear_parameters;                                      \
-    KERNEL(gated_warpgroup_##NAME, COLUMNS * 2, BLOCKS) { tensor_linear<WarpgroupProduct<NUMBER, COLUMNS, ROWS>, true>(p); }
+    PREFETCHING_KERNEL(gated_warpgroup_##NAME, COLUMNS * 2, BLOCKS) { tensor_linear<WarpgroupProduct<NUMBER, COLUMNS, ROWS>, true>(p); }
 
 LACUNA_LINEAR(e4m3, fp8_64x32, 64, 32, 4)
 LACUNA_LINEAR(e4m3, fp8_64x64, 64, 64, 3)

@@ -340,9 +340,8 @@ impl Cuda {
         .map_err(driver_error)?;
         // Compiled for an architecture that has the instruction to wait.
         // SAFETY: the function is loaded.
-        let compiled_for =
-            unsafe { result::function::get_function_attribute(function, CU_FUNC_ATTRIBUTE_PTX_VERSION) }
-                .map_err(driver_error)?;
+        let compiled_for = unsafe { result::function::get_function_attribute(function, CU_FUNC_ATTRIBUTE_PTX_VERSION) }
+            .map_err(driver_error)?;
         let function = Function { handle: function, waits: !self.is_portable && compiled_for >= FIRST_TO_WAIT };
         loaded.functions.insert(kernel.name, function);
         Ok(function)

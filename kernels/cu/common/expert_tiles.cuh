@@ -14,7 +14,8 @@ struct experts_parameters {
     const float* slot_weights;  // [rows, slots]
     u32 slots;
     u32 columns;
-    u32 paired;  // whether the output's columns are pairs that begin at multiples of their size
+    u32 is_eager;  // whether nearly all experts have rows
+    u32 paired;    // whether the output's columns are pairs that begin at multiples of their size
 };
 
 // Which row of the input belongs to a place in the groups' order.
@@ -29,7 +30,6 @@ __device__ __forceinline__ void tensor_experts(const experts_parameters& p) {
     constexpr u32 block_columns = Product::COLUMNS / (GATED ? 2 : 1);
     const u32 first_column = blockIdx.x * block_columns;
     const u32 expert = blockIdx.y;
-    const u32 end = p.starts[expert + 1];
     const u64 first_weight = u64(expert) * (GATED ? 2 : 1) * p.columns;
     // Where it is gated, eight columns of the gate and the eight that belong to them alternate.
     auto weight_row = [&](u32 row) -> u64 {
@@ -37,9 +37,16 @@ __device__ __forceinline__ void tensor_experts(const experts_parameters& p) {
         const u64 half = GATED ? row / 8 % 2 : 0;
         return column < p.columns ? first_weight + half * p.columns + column : NO_ROW;
     };
-    for (u32 first = p.starts[expert]; first < end; first += Shape::ROWS) {
+    typename Product::Stages stages;
+    // The first weights are on their way while the kernel before this one ends, where it is likely that the expert has rows.
+    if (p.is_eager) stages.begin_weight(p.operands, 0, p.operands.inputs, weight_row);
+    follow_previous_kernel();
+    const u32 start = p.starts[expert], end = p.starts[expert + 1];
+    if (start == end) return Product::Stages::abandon();
+    for (u32 first = start; first < end; first += Shape::ROWS) {
+        if (first > start || !p.is_eager) stages.begin_weight(p.operands, 0, p.operands.inputs, weight_row);
         auto input_row = [&](u32 row) -> u64 { return first + row < end ? expert_input<GATED>(p, first + row) : NO_ROW; };
-        auto sums = Product::multiply(p.operands, end - first, 0, p.operands.inputs, input_row, weight_row);
+        auto sums = Product::multiply(p.operands, stages, end - first, input_row);
 #pragma unroll
         for (u32 i = 0; i < Product::LANE_ROWS; i++) {
             const u32 place = first + Product::row(i);

@@ -70,9 +70,10 @@ __device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
     using Shape = typename Product::Shape;
     constexpr u32 block_columns = Product::COLUMNS / (GATED ? 2 : 1);
     const u32 inputs = p.operands.inputs;
-    const u32 units_of_tile = divide_up(inputs, Product::INPUTS);
+    const u32 units_of_tile = divide_up(inputs, Product::Stages::INPUTS);
     const Units units = {units_of_tile, u64(p.tiles) * units_of_tile};
     const u64 end = units.start(blockIdx.x + 1);
+    bool follows = false;
     for (u64 unit = units.start(blockIdx.x); unit < end;) {
         const u32 tile = u32(unit / units.of_tile), first_unit = u32(unit % units.of_tile);
         const u32 left = units.of_tile - first_unit;
@@ -87,9 +88,13 @@ __device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
             const u64 half = GATED ? row / 8 % 2 : 0;
             return column < p.columns ? half * p.columns + column : NO_ROW;
         };
-        const u32 first_input = first_unit * Product::INPUTS, behind = first_input + count * Product::INPUTS;
-        const u32 last_input = behind < inputs ? behind : inputs;
-        auto sums = Product::multiply(p.operands, p.rows - first_row, first_input, last_input, input_row, weight_row);
+        const u32 first_input = first_unit * Product::Stages::INPUTS, behind = first_input + count * Product::Stages::INPUTS;
+        typename Product::Stages stages;
+        stages.begin_weight(p.operands, first_input, behind < inputs ? behind : inputs, weight_row);
+        // The first weights are on their way while the kernel before this one ends.
+        if (!follows) follow_previous_kernel();
+        follows = true;
+        auto sums = Product::multiply(p.operands, stages, p.rows - first_row, input_row);
         if (count < units.of_tile && !add_parts<Product>(sums, p, units, tile)) continue;
 #pragma unroll
         for (u32 i = 0; i < Product::LANE_ROWS; i++) {
@@ -109,5 +114,5 @@ __device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
                 }
             }
         }
-    }
+    }    if (!follows) follow_previous_kernel();
 }

@@ -27,8 +27,10 @@ __device__ __forceinline__ void follow_previous_kernel() {
 }
 
 // Begins a kernel: KERNEL(name, threads of a block at most, blocks on a multiprocessor at least) { ... uses p ... }. Its parameters are
-// a structure called name_parameters.
+// a structure called name_parameters. In a PREFETCHING_KERNEL each thread calls `follow_previous_kernel` itself, before it reads what kernels write, or
+// writes.
 #ifdef LACUNA_EMULATOR
+#define PREFETCHING_KERNEL KERNEL
 #define KERNEL(NAME, THREADS_MAX, BLOCKS_MIN)                                                                        \
     static void NAME(const NAME##_parameters& p);                                                                    \
     extern "C" const char* NAME##__emulated(const void* parameters, const unsigned* grid, const unsigned* block,     \
@@ -40,10 +42,12 @@ __device__ __forceinline__ void follow_previous_kernel() {
     extern "C" size_t NAME##__parameters_size() { return sizeof(NAME##_parameters); }                                \
     static void NAME(const NAME##_parameters& p)
 #else
-#define KERNEL(NAME, THREADS_MAX, BLOCKS_MIN)                                                                             \
+#define KERNEL(NAME, THREADS_MAX, BLOCKS_MIN) LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, follow_previous_kernel())
+#define PREFETCHING_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN) LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, (void)0)
+#define LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, FIRST)                                                               \
     static __device__ __forceinline__ void NAME##_body(const NAME##_parameters& p);                                      \
     extern "C" __global__ void __launch_bounds__(THREADS_MAX, BLOCKS_MIN) NAME(const __grid_constant__ NAME##_parameters p) { \
-        follow_previous_kernel();                                                                                        \
+        FIRST;                                                                                                           \
         NAME##_body(p);                                                                                                  \
     }                                                                                                                    \
     static __device__ __forceinline__ void NAME##_body(const NAME##_parameters& p)

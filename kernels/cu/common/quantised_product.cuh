@@ -19,11 +19,22 @@
 #include "common/staged_rows.cuh"
 #include "common/tensor_product.cuh"
 
+// One type or another.
+template <bool IS_FIRST, typename First, typename Second>
+struct Choose {
+    using Type = First;
+};
+template <typename First, typename Second>
+struct Choose<false, First, Second> {
+    using Type = Second;
+};
+template <bool IS_FIRST, typename First, typename Second>
+using Choice = typename Choose<IS_FIRST, First, Second>::Type;
+
 template <u32 ROWS, typename Input_, typename Weight_>
 struct QuantisedProduct {
     using Shape = TensorShape<ROWS>;
     static constexpr u32 COLUMNS = TENSOR_COLUMNS;
-    static constexpr u32 INPUTS = QUANTISED_INPUTS;
     static constexpr bool HAS_GROUPS = Storage<Weight_>::BITS == 4;
     static constexpr bool HAS_INPUT_GROUPS = Storage<Input_>::BITS == 4;
     static constexpr bool HAS_INPUT_SCALES = Storage<Input_>::BITS == 8;
@@ -31,11 +42,9 @@ struct QuantisedProduct {
     using Weight = StagedRows<Weight_, TENSOR_COLUMNS, Shape::THREADS>;
     using Groups = StagedGroups<TENSOR_COLUMNS, Shape::THREADS>;
     using InputGroups = StagedGroups<ROWS, Shape::THREADS>;
-    // Where a stage's parts begin, behind its rows of the input.
-    static constexpr u32 WEIGHT_AT = Input::BYTES;
-    static constexpr u32 GROUPS_AT = WEIGHT_AT + Weight::BYTES;
-    static constexpr u32 INPUT_GROUPS_AT = GROUPS_AT + (HAS_GROUPS ? Groups::BYTES : 0);
-    static constexpr u32 STAGE_BYTES = INPUT_GROUPS_AT + (HAS_INPUT_GROUPS ? InputGroups::BYTES : 0);
+    using Stages =
+        ::Stages<Input, Weight, Choice<HAS_GROUPS, Groups, NoGroups>, Choice<HAS_INPUT_GROUPS, InputGroups, NoGroups>>;
+    static constexpr u32 WEIGHT_AT = Stages::WEIGHT_AT, GROUPS_AT = Stages::GROUPS_AT, INPUT_GROUPS_AT = Stages::INPUT_GROUPS_AT;
 
     // Tiles of the warp's share: eight rows by sixteen columns.
     static constexpr u32 ROW_TILES = Shape::WARP_ROWS / 8;
@@ -225,53 +234,12 @@ struct QuantisedProduct {
     }
 
     // As `Bf16Product::multiply`. Scales of groups are applied to each number, all others by `scaled`.
-    template <typename InputRow, typename WeightRow>
-    static __device__ __forceinline__ Sums multiply(const product_operands& o, u32 rows, u32 begin, u32 end, InputRow input_row,
-                                                    WeightRow weight_row) {
-        u8* stages = shared_memory();
-        Input input;
-        Weight weight;
-        Groups groups;
-        InputGroups input_groups;
-        input.find(o.input, o.inputs, end, input_row);
-        weight.find(o.weight, o.inputs, end, weight_row);
-        if constexpr (HAS_GROUPS) groups.find(o.group_scales, o.inputs, end, weight_row);
-        if constexpr (HAS_INPUT_GROUPS) input_groups.find(o.input_group_scales, o.inputs, end, input_row);
-        const bool aligned = o.aligned != 0 && (!HAS_GROUPS || o.groups_aligned != 0);
-        auto copy_stage = [&](u32 tile) {
-            u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
-            const u32 first = begin + tile * QUANTISED_INPUTS;
-            if (first < end) {
-                if (aligned) {
-                    weight.template copy<true>(stage + WEIGHT_AT, first);
-                    if constexpr (HAS_GROUPS) groups.copy(stage + GROUPS_AT, first);
-                    input.template copy<false>(stage, first);
-                    if constexpr (HAS_INPUT_GROUPS) input_groups.copy(stage + INPUT_GROUPS_AT, first);
-                } else {
-                    weight.copy_unaligned(stage + WEIGHT_AT, first);
-                    if constexpr (HAS_GROUPS) groups.copy_unaligned(stage + GROUPS_AT, first);
-                    input.copy_unaligned(stage, first);
-                    if constexpr (HAS_INPUT_GROUPS) input_groups.copy_unaligned(stage + INPUT_GROUPS_AT, first);
-                }
-            }
-            // A group of nothing keeps the count of groups the same for all.
-            async_commit();
-        };
+    template <typename InputRow>
+    static __device__ __forceinline__ Sums multiply(const product_operands& o, Stages& stages, u32 rows, InputRow input_row) {
         Sums sums = {};
         u32 row_tiles = warp_row() < rows ? divide_up(rows - warp_row(), 8) : 0;
         keep(row_tiles);
-        const u32 tiles = begin < end ? divide_up(end - begin, QUANTISED_INPUTS) : 0;
-        for (u32 tile = 0; tile < TENSOR_STAGES - 1; tile++) copy_stage(tile);
-        for (u32 tile = 0; tile < tiles; tile++) {
-            async_wait<TENSOR_STAGES - 2>();
-            // Behind it this tile is there for all threads, and nobody reads the one before, whose place the next copies take.
-            block_barrier();
-            copy_stage(tile + TENSOR_STAGES - 1);
-            const u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
-            add(sums, stage, row_tiles);
-        }
-        async_wait<0>();
-        block_barrier();
+        stages.run(o, input_row, [] {}, [&](const u8* stage) { add(sums, stage, row_tiles); });
         return sums;
     }
 

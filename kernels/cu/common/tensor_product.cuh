@@ -6,13 +6,12 @@
 
 #pragma once
 
-#include "common/copied_rows.cuh"
 #include "common/matrix.cuh"
+#include "common/stages.cuh"
 #include "common/warp.cuh"
 
 constexpr u32 TENSOR_COLUMNS = 64;
 constexpr u32 TENSOR_INPUTS = 64;
-constexpr u32 TENSOR_STAGES = 4;
 
 // How a tile of so many rows is spread over warps. A warp has at least 16 columns: where columns of two matrices alternate by eights, a
 // thread holds both numbers of a pair.
@@ -43,76 +42,6 @@ __device__ __forceinline__ u32 tensor_row(u32 row_tile, u32 element) {
 template <typename Shape>
 __device__ __forceinline__ u32 tensor_column(u32 column_tile, u32 element) {
     return warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS + column_tile * 8 + lane_index() % 4 * 2 + element % 2;
-}
-
-// Multiplies over the inputs from `begin`, a multiple of 64, to `end`. `input_row(i)` and `weight_row(i)` give which rows of the operands the tile's
-// rows are, or NO_ROW; rows from `rows` on are none.
-template <typename Shape, typename InputRow, typename WeightRow>
-__device__ __forceinline__ TensorSums<Shape> tensor_product(const product_operands& o, u32 rows, u32 begin, u32 end, InputRow input_row,
-                                                            WeightRow weight_row) {
-    using Input = CopiedRows<bf16, Shape::ROWS, Shape::THREADS, EightRowPattern>;
-    using Weight = CopiedRows<bf16, TENSOR_COLUMNS, Shape::THREADS, EightRowPattern>;
-    u8* stages = shared_memory();
-    Input input;
-    Weight weight;
-    input.find(o.input, o.inputs, end, input_row);
-    weight.find(o.weight, o.inputs, end, weight_row);
-    auto copy_stage = [&](u32 tile) {
-        u8* stage = stages + tile % TENSOR_STAGES * (Input::BYTES + Weight::BYTES);
-        const u32 first = begin + tile * TENSOR_INPUTS;
-        if (first < end) {
-            if (o.aligned != 0) {
-                weight.template copy<true>(stage + Input::BYTES, first);
-                input.template copy<false>(stage, first);
-            } else {
-                weight.copy_unaligned(stage + Input::BYTES, first);
-                input.copy_unaligned(stage, first);
-            }
-        }
-        // A group of nothing keeps the count of groups the same for all.
-        async_commit();
-    };
-
-    const u32 warp_row = warp_index() % Shape::WARPS_ALONG_ROWS * Shape::WARP_ROWS;
-    const u32 warp_column = warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS;
-    const u32 matrix = lane_index() / 8;
-    const u32 matrix_row = lane_index() % 8;
-    TensorSums<Shape> sums = {};
-    const u32 tiles = begin < end ? divide_up(end - begin, TENSOR_INPUTS) : 0;
-    for (u32 tile = 0; tile < TENSOR_STAGES - 1; tile++) copy_stage(tile);
-    for (u32 tile = 0; tile < tiles; tile++) {
-        async_wait<TENSOR_STAGES - 2>();
-        // Behind it this tile is there for all threads, and nobody reads the one before, whose place the next copies take.
-        block_barrier();
-        copy_stage(tile + TENSOR_STAGES - 1);
-        const u8* stage = stages + tile % TENSOR_STAGES * (Input::BYTES + Weight::BYTES);
-#pragma unroll
-        for (u32 step = 0; step < TENSOR_INPUTS / 16; step++) {
-            u32 b[Shape::COLUMN_TILES / 2][4];
-#pragma unroll
-            for (u32 pair = 0; pair < Shape::COLUMN_TILES / 2; pair++) {
-                const u32 row = warp_column + pair * 16 + matrix / 2 * 8 + matrix_row;
-                load_matrices_x4(b[pair], stage + Input::BYTES + EightRowPattern::place(row, step * 2 + matrix % 2));
-            }
-#pragma unroll
-            for (u32 i = 0; i < Shape::ROW_TILES; i++) {
-                // The same for all lanes of the warp. Rows that are not there cost nothing.
-                if (warp_row + i * 16 < rows) {
-                    u32 a[4];
-                    const u32 row = warp_row + i * 16 + matrix % 2 * 8 + matrix_row;
-                    load_matrices_x4(a, stage + EightRowPattern::place(row, step * 2 + matrix / 2));
-#pragma unroll
-                    for (u32 j = 0; j < Shape::COLUMN_TILES; j++) {
-                        const u32 half[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
-                        mma_m16n8k16_bf16(sums.of[i][j], a, half);
-                    }
-                }
-            }
-        }
-    }
-    async_wait<0>();
-    block_barrier();
-    return sums;
 }
 
 // Results of columns side by side, and where it is gated those that they are multiplied with.
@@ -150,20 +79,53 @@ struct Bf16Product {
     using Shape = TensorShape<ROWS>;
     using Sums = TensorSums<Shape>;
     static constexpr u32 COLUMNS = TENSOR_COLUMNS;
-    // What products begin and end at multiples of, but for the last input.
-    static constexpr u32 INPUTS = TENSOR_INPUTS;
+    using Stages = ::Stages<CopiedRows<bf16, ROWS, Shape::THREADS, EightRowPattern>,
+                            CopiedRows<bf16, COLUMNS, Shape::THREADS, EightRowPattern>>;
+    static_assert(Stages::INPUTS == TENSOR_INPUTS, "a stage's rows are of 128 bytes");
     // A thread's results are of so many rows, and of each of them so many runs of columns side by side.
     static constexpr u32 LANE_ROWS = Shape::ROW_TILES * 2;
     template <bool GATED>
     static constexpr u32 LANE_RUNS = Shape::COLUMN_TILES / (GATED ? 2 : 1);
     static constexpr u32 RUN = 2;
 
-    // Multiplies over the inputs from `begin` to `end`. `input_row(i)` and `weight_row(i)` give which rows of the operands the tile's rows are, or
+    // Adds the products of a stage. Rows of the tile from `rows` on are not there.
+    static __device__ __forceinline__ void add(Sums& sums, const u8* stage, u32 rows) {
+        const u32 warp_row = warp_index() % Shape::WARPS_ALONG_ROWS * Shape::WARP_ROWS;
+        const u32 warp_column = warp_index() / Shape::WARPS_ALONG_ROWS * Shape::WARP_COLUMNS;
+        const u32 matrix = lane_index() / 8;
+        const u32 matrix_row = lane_index() % 8;
+#pragma unroll
+        for (u32 step = 0; step < TENSOR_INPUTS / 16; step++) {
+            u32 b[Shape::COLUMN_TILES / 2][4];
+#pragma unroll
+            for (u32 pair = 0; pair < Shape::COLUMN_TILES / 2; pair++) {
+                const u32 row = warp_column + pair * 16 + matrix / 2 * 8 + matrix_row;
+                load_matrices_x4(b[pair], stage + Stages::WEIGHT_AT + EightRowPattern::place(row, step * 2 + matrix % 2));
+            }
+#pragma unroll
+            for (u32 i = 0; i < Shape::ROW_TILES; i++) {
+                // The same for all lanes of the warp. Rows that are not there cost nothing.
+                if (warp_row + i * 16 < rows) {
+                    u32 a[4];
+                    const u32 row = warp_row + i * 16 + matrix % 2 * 8 + matrix_row;
+                    load_matrices_x4(a, stage + EightRowPattern::place(row, step * 2 + matrix / 2));
+#pragma unroll
+                    for (u32 j = 0; j < Shape::COLUMN_TILES; j++) {
+                        const u32 half[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
+                        mma_m16n8k16_bf16(sums.of[i][j], a, half);
+                    }
+                }
+            }
+        }
+    }
+
+    // The products of the tile over all inputs of the stages, whose weight has begun. `input_row(i)` says which row of the input the tile's row i is, or
     // NO_ROW; rows from `rows` on are none.
-    template <typename InputRow, typename WeightRow>
-    static __device__ __forceinline__ Sums multiply(const product_operands& o, u32 rows, u32 begin, u32 end, InputRow input_row,
-                                                    WeightRow weight_row) {
-        return tensor_product<Shape>(o, rows, begin, end, input_row, weight_row);
+    template <typename InputRow>
+    static __device__ __forceinline__ Sums multiply(const product_operands& o, Stages& stages, u32 rows, InputRow input_row) {
+        Sums sums = {};
+        stages.run(o, input_row, [] {}, [&](const u8* stage) { add(sums, stage, rows); });
+        return sums;
     }
 
     // The tile's row that the thread's row i is.

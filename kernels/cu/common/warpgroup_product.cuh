@@ -6,7 +6,6 @@
 
 #pragma once
 
-#include "common/copied_rows.cuh"
 #include "common/tensor_product.cuh"
 #include "common/warpgroup.cuh"
 
@@ -25,10 +24,8 @@ struct WarpgroupProduct {
     using Shape = WarpgroupShape<COLUMNS_, ROWS>;
     static constexpr u32 COLUMNS = COLUMNS_;
     static constexpr bool HAS_SCALES = sizeof(Number) == 1;
-    using Input = CopiedRows<Number, ROWS, Shape::THREADS, EightRowPattern>;
-    using Weight = CopiedRows<Number, COLUMNS, Shape::THREADS, EightRowPattern>;
-    static constexpr u32 INPUTS = Input::INPUTS;
-    static constexpr u32 STAGE_BYTES = Input::BYTES + Weight::BYTES;
+    using Stages = ::Stages<CopiedRows<Number, ROWS, Shape::THREADS, EightRowPattern>,
+                            CopiedRows<Number, COLUMNS, Shape::THREADS, EightRowPattern>>;
 
     static constexpr u32 LANE_ROWS = ROWS / 4;
     template <bool GATED>
@@ -51,56 +48,27 @@ struct WarpgroupProduct {
         return {{both[(GATED ? 0 : j * 2) + i % 2]}, {both[2 + i % 2]}};
     }
 
-    // As `Bf16Product::multiply`.
-    template <typename InputRow, typename WeightRow>
-    static __device__ __forceinline__ Sums multiply(const product_operands& o, u32, u32 begin, u32 end, InputRow input_row,
-                                                    WeightRow weight_row) {
-        u8* stages = shared_memory();
-        Input input;
-        Weight weight;
-        input.find(o.input, o.inputs, end, input_row);
-        weight.find(o.weight, o.inputs, end, weight_row);
-        auto copy_stage = [&](u32 tile) {
-            u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
-            const u32 first = begin + tile * INPUTS;
-            if (first < end) {
-                if (o.aligned != 0) {
-                    weight.template copy<true>(stage + Input::BYTES, first);
-                    input.template copy<false>(stage, first);
-                } else {
-                    weight.copy_unaligned(stage + Input::BYTES, first);
-                    input.copy_unaligned(stage, first);
-                }
-            }
-            // A group of nothing keeps the count of groups the same for all.
-            async_commit();
-        };
+    static __device__ __forceinline__ void add(Sums& sums, const u8* stage) {
         const u32 own_columns = warp_index() / 4 * WARPGROUP_COLUMNS * WARPGROUP_ROW_BYTES;
-        Sums sums = {};
+        const TileDescriptor columns = tile_descriptor(stage + Stages::WEIGHT_AT + own_columns), rows = tile_descriptor(stage);
         float(&flat)[Shape::SUMS] = reinterpret_cast<float(&)[Shape::SUMS]>(sums.of);
-        const u32 tiles = begin < end ? divide_up(end - begin, INPUTS) : 0;
-        for (u32 tile = 0; tile < TENSOR_STAGES - 1; tile++) copy_stage(tile);
-        for (u32 tile = 0; tile < tiles; tile++) {
-            async_wait<TENSOR_STAGES - 2>();
-            show_to_tensor_cores();
-            // Behind it this tile is there for all threads, and nobody reads the one before, whose place the next copies take.
-            block_barrier();
-            copy_stage(tile + TENSOR_STAGES - 1);
-            const u8* stage = stages + tile % TENSOR_STAGES * STAGE_BYTES;
-            const TileDescriptor columns = tile_descriptor(stage + Input::BYTES + own_columns), rows = tile_descriptor(stage);
-            if constexpr (HAS_SCALES) {
-                // Sums of e4m3 are kept to fewer bits there than f32 has, so no more than a stage is left to them (DeepSeek-AI, DeepSeek-V3 Technical
-                // Report, 2024, section 3.3.2).
-                float of_stage[Shape::SUMS];
-                multiply_tiles<Number, ROWS>(of_stage, columns, rows, false);
+        if constexpr (HAS_SCALES) {
+            // Sums of e4m3 are kept to fewer bits there than f32 has, so no more than a stage is left to them (DeepSeek-AI, DeepSeek-V3 Technical
+            // Report, 2024, section 3.3.2).
+            float of_stage[Shape::SUMS];
+            multiply_tiles<Number, ROWS>(of_stage, columns, rows, false);
 #pragma unroll
-                for (u32 i = 0; i < Shape::SUMS; i++) flat[i] += of_stage[i];
-            } else {
-                multiply_tiles<Number, ROWS>(flat, columns, rows, true);
-            }
+            for (u32 i = 0; i < Shape::SUMS; i++) flat[i] += of_stage[i];
+        } else {
+            multiply_tiles<Number, ROWS>(flat, columns, rows, true);
         }
-        async_wait<0>();
-        block_barrier();
+    }
+
+    // As `Bf16Product::multiply`.
+    template <typename InputRow>
+    static __device__ __forceinline__ Sums multiply(const product_operands& o, Stages& stages, u32, InputRow input_row) {
+        Sums sums = {};
+        stages.run(o, input_row, [] { show_to_tensor_cores(); }, [&](const u8* stage) { add(sums, stage); });
         return sums;
     }
 

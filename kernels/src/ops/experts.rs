@@ -23,6 +23,7 @@ pub(crate) struct ExpertsParameters {
     slot_weights: u64,
     slots: u32,
     columns: u32,
+    is_eager: u32,
     paired: u32,
 }
 
@@ -56,6 +57,9 @@ kernel!(static GATED_NVFP4_128: "experts_quantised", experts_gated_nvfp4_128(Exp
 kernel!(static DOWN_NVFP4_32: "experts_quantised", experts_down_nvfp4_32(ExpertsParameters));
 kernel!(static DOWN_NVFP4_64: "experts_quantised", experts_down_nvfp4_64(ExpertsParameters));
 kernel!(static DOWN_NVFP4_128: "experts_quantised", experts_down_nvfp4_128(ExpertsParameters));
+
+/// Rows an expert from which on it is rare that one has none: of 128 that get four each by chance, two.
+const EAGER_ROWS: usize = 4;
 
 /// Kernels that do the same at different tile sizes or formats.
 #[doc(hidden)]
@@ -230,6 +234,7 @@ fn launch<I: ExpertInput, O: crate::Element>(
         slot_weights: routing.weights().address(),
         slots: routing.slots() as u32,
         columns: columns as u32,
+        is_eager: u32::from(assignments >= EAGER_ROWS * experts),
         paired: u32::from(output.address().is_multiple_of(PAIR_BYTES) && columns.is_multiple_of(2)),
     };
     let Tile { columns: tile_columns, threads, shared_bytes, .. } = variant.tile;
