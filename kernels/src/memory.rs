@@ -206,6 +206,13 @@ impl<'a, T: Element> SliceMut<'a, T> {
         self.device.upload_bytes(self.address, elements.as_ptr() as *const u8, size_of_val(elements))
     }
 
+    /// The same from their bytes, the lowest first.
+    pub fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let expected = self.len * size_of::<T>();
+        assert!(bytes.len() == expected, "{} bytes do not fit {expected}", bytes.len());
+        self.device.upload_bytes(self.address, bytes.as_ptr(), expected)
+    }
+
     /// Makes all bytes zero, behind all work before.
     pub fn clear(&mut self) -> Result<(), Error> {
         self.device.clear_bytes(self.address, self.len * size_of::<T>())
