@@ -148,6 +148,16 @@ impl Checkpoint {
         self.linears.scheme(module)
     }
 
+    /// What the scales of an NVFP4 matrix's rounded inputs are multiplied by, where it is such a matrix and the checkpoint says; finite and above
+    /// zero. `module` is its name in the decoder, without `.weight`.
+    #[cfg(any(test, feature = "cuda"))]
+    pub(crate) fn input_scale(&self, module: &str) -> Result<Option<f32>, Error> {
+        match self.scheme(module) {
+            Some(quantised::Scheme::Nvfp4(layout)) => self.tensors.input_scale(module, layout, &self.path),
+            _ => Ok(None),
+        }
+    }
+
     /// Whether what a tensor of all experts would hold stands expert by expert.
     pub(crate) fn has_split(&self, fused: &str) -> bool {
         linears::split_experts(&self.tensors, fused).is_some()

@@ -20,6 +20,10 @@ use crate::Error;
 use crate::backend::{Backend, RowOutcome, SampleRow, SampleSettings, ScoredToken, Segment, Stack};
 use crate::checkpoint::Checkpoint;
 
+#[cfg(test)]
+pub(crate) use matmul::matmul;
+#[cfg(test)]
+pub(crate) use matrix::PackedMatrix;
 pub use matrix::quantised::Nvfp4Inputs;
 use weights::Weights;
 pub(crate) use workspace::Workspace;

@@ -19,10 +19,9 @@ mod weights;
 mod workspace;
 
 use lacuna_kernels::ops::attention::AttentionElement;
-use lacuna_kernels::ops::experts::{ExpertOperand, experts_gated};
+use lacuna_kernels::ops::experts::{ExpertInput, ExpertOperand, experts_gated};
 use lacuna_kernels::ops::head::VocabularyElement;
-use lacuna_kernels::ops::linear::{LinearScratch, Matrix, Operand, Weights as WeightSlice, gated_linear};
-use lacuna_kernels::ops::quantised::Fp8Rows;
+use lacuna_kernels::ops::linear::{Input, LinearScratch, Matrix, Operand, Weights as WeightSlice, gated_linear};
 use lacuna_kernels::ops::router::Routing;
 use lacuna_kernels::ops::rows::NormOutput;
 use lacuna_kernels::{Device, Element, Error as KernelError, Slice, SliceMut, bf16};
@@ -53,18 +52,18 @@ pub(crate) trait Activation:
     const TAKES_QUANTISED: bool;
     fn weights(slice: Slice<'_, Self>) -> WeightSlice<'_>;
     fn from_f32(number: f32) -> Self;
-    /// The gated product of rows in e4m3. Models with quantised weights are refused where there is none.
-    fn gated_linear(
-        _input: Fp8Rows<'_>,
+    /// The gated product of rounded rows. Models with quantised weights are refused where there is none.
+    fn gated_linear<I: Input<Gated = bf16>>(
+        _input: I,
         _matrix: &Matrix<'_>,
         _scratch: &mut LinearScratch,
         _output: SliceMut<'_, Self>,
     ) -> Result<(), KernelError> {
         no_product("gated_linear")
     }
-    /// The experts' gated products of rows in e4m3, likewise.
-    fn experts_gated(
-        _input: Fp8Rows<'_>,
+    /// The experts' gated products of rounded rows, likewise.
+    fn experts_gated<I: ExpertInput<Gated = bf16>>(
+        _input: I,
         _routing: &Routing,
         _weights: WeightSlice<'_>,
         _width: usize,
@@ -75,7 +74,7 @@ pub(crate) trait Activation:
 }
 
 fn no_product(operation: &'static str) -> Result<(), KernelError> {
-    Err(KernelError::Shape { operation, reason: "what is multiplied in fp8 is written in bf16".to_owned() })
+    Err(KernelError::Shape { operation, reason: "what is multiplied in fp8 or nvfp4 is written in bf16".to_owned() })
 }
 
 impl Activation for f32 {
@@ -90,16 +89,16 @@ impl Activation for f32 {
 
 impl Activation for bf16 {
     const TAKES_QUANTISED: bool = true;
-    fn gated_linear(
-        input: Fp8Rows<'_>,
+    fn gated_linear<I: Input<Gated = bf16>>(
+        input: I,
         matrix: &Matrix<'_>,
         scratch: &mut LinearScratch,
         output: SliceMut<'_, bf16>,
     ) -> Result<(), KernelError> {
         gated_linear(input, matrix, scratch, output)
     }
-    fn experts_gated(
-        input: Fp8Rows<'_>,
+    fn experts_gated<I: ExpertInput<Gated = bf16>>(
+        input: I,
         routing: &Routing,
         weights: WeightSlice<'_>,
         width: usize,

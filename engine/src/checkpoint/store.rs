@@ -245,22 +245,28 @@ impl TensorStore {
                 if let Some(scale) = scales.iter().find(|scale| **scale & 0x80 != 0) {
                     return Err(self.bad_scale(&name("weight_scale"), E4M3[usize::from(*scale)]));
                 }
-                let multiplier = |rest: &str| {
-                    let name = name(rest);
-                    let number = self.numbers(&name, &[&[1], &[]], folder)?[0];
-                    let multiplier = match layout {
-                        Nvfp4Layout::CompressedTensors => 1.0 / number,
-                        Nvfp4Layout::ModelOpt => number,
-                    };
-                    let usable = multiplier.is_finite() && multiplier > 0.0;
-                    if usable { Ok(multiplier) } else { Err(self.bad_scale(&name, number)) }
-                };
-                let global_scale = multiplier(names.global_scale)?;
-                let has_input_scale = self.contains(&name(names.input_scale));
-                let input_scale = has_input_scale.then(|| multiplier(names.input_scale)).transpose()?;
+                let global_scale = self.multiplier(&name(names.global_scale), layout, folder)?;
+                let input_scale = self.input_scale(module, layout, folder)?;
                 Ok(StoredMatrix::Nvfp4(Nvfp4Matrix { packed, scales, global_scale, input_scale }))
             }
         }
+    }
+
+    /// What the scales of rounded inputs are multiplied by, where the checkpoint says.
+    pub(super) fn input_scale(&self, module: &str, layout: Nvfp4Layout, folder: &Path) -> Result<Option<f32>, Error> {
+        let name = format!("{module}.{}", layout.names().input_scale);
+        self.contains(&name).then(|| self.multiplier(&name, layout, folder)).transpose()
+    }
+
+    /// One of an NVFP4 matrix's single scales, as a number to multiply by.
+    fn multiplier(&self, name: &str, layout: Nvfp4Layout, folder: &Path) -> Result<f32, Error> {
+        let number = self.numbers(name, &[&[1], &[]], folder)?[0];
+        let multiplier = match layout {
+            Nvfp4Layout::CompressedTensors => 1.0 / number,
+            Nvfp4Layout::ModelOpt => number,
+        };
+        let usable = multiplier.is_finite() && multiplier > 0.0;
+        if usable { Ok(multiplier) } else { Err(self.bad_scale(name, number)) }
     }
 
     fn bad_scale(&self, name: &str, scale: f32) -> Error {

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use lacuna_kernels::ops::experts::{experts_down, experts_gated};
 use lacuna_kernels::ops::linear::{Fp4Order, LinearScratch, Matrix, Weights as WeightSlice, gated_linear, linear};
-use lacuna_kernels::ops::quantised::{FP4_WORD, Fp8Rows, Fp8RowsMut, quantise_rows};
+use lacuna_kernels::ops::quantised::{
+    FP4_WORD, Fp4Rows, Fp4RowsMut, Fp8Rows, Fp8RowsMut, quantise_groups, quantise_rows,
+};
 use lacuna_kernels::ops::router::Routing;
 use lacuna_kernels::ops::rows::NormedRows;
 use lacuna_kernels::{Arena, Buffer, Device, Error, Slice, SliceMut, bf16};
@@ -35,14 +37,35 @@ pub(super) enum Numbers {
         words: Buffer<u32>,
         group_scales: Buffer<u8>,
         scales: Buffer<f32>,
+        /// What the scales of inputs are multiplied by, where inputs are rounded to E2M1 too. Then words are as they are stored, else arranged to be
+        /// widened.
+        input_scale: Option<f32>,
     },
 }
 
+/// What becomes of a row of inputs before the product.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rounding {
+    /// It is left as it is.
+    None,
+    /// It is rounded to E4M3, with a scale of its own.
+    Rows,
+    /// Each group of 16 is rounded to E2M1, with a scale in E4M3 that is multiplied by this one.
+    Groups { scale: f32 },
+}
+
+/// Which kinds of rounding some products want.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Roundings {
+    pub(super) rows: bool,
+    pub(super) groups: bool,
+}
+
 impl WeightMatrix {
-    /// Takes room for a matrix that is quantised so, or else stored in this dtype.
+    /// Takes room for a matrix that is quantised so, or else stored in this dtype; with the scale that inputs of NVFP4 are rounded by, if they are.
     pub(super) fn take(
         arena: &mut Arena,
-        scheme: Option<Scheme>,
+        (scheme, input_scale): (Option<Scheme>, Option<f32>),
         dtype: Dtype,
         outputs: usize,
         inputs: usize,
@@ -60,6 +83,7 @@ impl WeightMatrix {
                 words: arena.take(len / FP4_WORD)?,
                 group_scales: arena.take(len / NVFP4_GROUP)?,
                 scales: arena.take(outputs)?,
+                input_scale,
             },
         };
         Ok(Self { numbers, outputs, inputs })
@@ -86,9 +110,9 @@ impl WeightMatrix {
             Numbers::Fp8 { numbers, scales, .. } => {
                 WeightSlice::Fp8 { numbers: numbers.as_slice(), scales: scales.as_slice() }
             }
-            Numbers::Nvfp4 { words, group_scales, scales } => WeightSlice::Nvfp4 {
+            Numbers::Nvfp4 { words, group_scales, scales, input_scale } => WeightSlice::Nvfp4 {
                 words: words.as_slice(),
-                order: Fp4Order::Arranged,
+                order: order(*input_scale),
                 group_scales: group_scales.as_slice(),
                 scales: scales.as_slice(),
             },
@@ -106,8 +130,9 @@ impl WeightMatrix {
             Numbers::Fp8 { numbers, scales, .. } => {
                 Target::Fp8 { numbers: numbers.slice_mut(range), scales: scales.slice_mut(rows) }
             }
-            Numbers::Nvfp4 { words, group_scales, scales } => Target::Nvfp4 {
+            Numbers::Nvfp4 { words, group_scales, scales, input_scale } => Target::Nvfp4 {
                 words: words.slice_mut(part(FP4_WORD)),
+                order: order(*input_scale),
                 group_scales: group_scales.slice_mut(part(NVFP4_GROUP)),
                 scales: scales.slice_mut(rows),
                 packed,
@@ -115,25 +140,38 @@ impl WeightMatrix {
         }
     }
 
-    /// Whether a row of inputs is rounded to e4m3 before the product.
-    pub(super) fn rounds_inputs(&self) -> bool {
-        matches!(self.numbers, Numbers::Fp8 { rounds_inputs: true, .. })
+    pub(super) fn rounding(&self) -> Rounding {
+        match self.numbers {
+            Numbers::Fp8 { rounds_inputs: true, .. } => Rounding::Rows,
+            Numbers::Nvfp4 { input_scale: Some(scale), .. } => Rounding::Groups { scale },
+            _ => Rounding::None,
+        }
     }
+}
+
+/// How the words of a matrix stand whose inputs are rounded with this scale, or left as they are.
+fn order(input_scale: Option<f32>) -> Fp4Order {
+    if input_scale.is_some() { Fp4Order::Plain } else { Fp4Order::Arranged }
 }
 
 /// Rows that products take: as they are, or rounded for a matrix that wants them so.
 pub(super) struct ProductRows<T> {
     plain: Buffer<T>,
-    rounded: Option<Rounded>,
+    in_rows: Option<InRows>,
+    in_groups: Option<InGroups>,
 }
 
-/// In e4m3, with a scale a row.
-struct Rounded {
+/// In E4M3, with a scale a row.
+struct InRows {
     numbers: Buffer<u8>,
     scales: Buffer<f32>,
 }
 
-impl Rounded {
+impl InRows {
+    fn new(device: &Device, rows: usize, width: usize) -> Result<Self, Error> {
+        Ok(Self { numbers: device.allocate(rows * width)?, scales: device.allocate(rows)? })
+    }
+
     fn target(&mut self, rows: usize, width: usize) -> Fp8RowsMut<'_> {
         let numbers = self.numbers.slice_mut(0..rows * width);
         Fp8RowsMut { numbers, scales: self.scales.slice_mut(0..rows) }
@@ -144,20 +182,46 @@ impl Rounded {
     }
 }
 
+/// In E2M1, with a scale a group.
+struct InGroups {
+    words: Buffer<u32>,
+    group_scales: Buffer<u8>,
+}
+
+impl InGroups {
+    fn new(device: &Device, rows: usize, width: usize) -> Result<Self, Error> {
+        let groups = rows * width.div_ceil(NVFP4_GROUP);
+        Ok(Self { words: device.allocate(groups * NVFP4_GROUP / FP4_WORD)?, group_scales: device.allocate(groups)? })
+    }
+
+    fn target(&mut self, numbers: usize, scale: f32) -> Fp4RowsMut<'_> {
+        let words = self.words.slice_mut(0..numbers / FP4_WORD);
+        Fp4RowsMut { words, group_scales: self.group_scales.slice_mut(0..numbers / NVFP4_GROUP), scale }
+    }
+
+    fn view(&self, numbers: usize, scale: f32) -> Fp4Rows<'_> {
+        let words = self.words.slice(0..numbers / FP4_WORD);
+        Fp4Rows { words, group_scales: self.group_scales.slice(0..numbers / NVFP4_GROUP), scale }
+    }
+}
+
 impl<T: Activation> ProductRows<T> {
     /// Room for so many rows of so many numbers; for rounded ones too where some matrix wants them.
-    pub(super) fn new(device: &Device, rows: usize, width: usize, is_rounded: bool) -> Result<Self, Error> {
-        let numbers = rows * width;
-        let rounded = || Ok(Rounded { numbers: device.allocate(numbers)?, scales: device.allocate(rows)? });
-        let rounded = if is_rounded { Some(rounded()?) } else { None };
-        Ok(Self { plain: device.allocate(numbers)?, rounded })
+    pub(super) fn new(device: &Device, rows: usize, width: usize, roundings: Roundings) -> Result<Self, Error> {
+        Ok(Self {
+            plain: device.allocate(rows * width)?,
+            in_rows: roundings.rows.then(|| InRows::new(device, rows, width)).transpose()?,
+            in_groups: roundings.groups.then(|| InGroups::new(device, rows, width)).transpose()?,
+        })
     }
 
     /// Where a norm writes so many rows for their product with a matrix.
     pub(super) fn target(&mut self, matrix: &WeightMatrix, rows: usize) -> NormedRows<'_, T> {
-        match &mut self.rounded {
-            Some(rounded) if matrix.rounds_inputs() => rounded.target(rows, matrix.inputs).into(),
-            _ => self.plain.slice_mut(0..rows * matrix.inputs).into(),
+        let (width, numbers) = (matrix.inputs, rows * matrix.inputs);
+        match (matrix.rounding(), &mut self.in_rows, &mut self.in_groups) {
+            (Rounding::Rows, Some(in_rows), _) => in_rows.target(rows, width).into(),
+            (Rounding::Groups { scale }, _, Some(in_groups)) => in_groups.target(numbers, scale).into(),
+            _ => self.plain.slice_mut(0..numbers).into(),
         }
     }
 
@@ -168,19 +232,23 @@ impl<T: Activation> ProductRows<T> {
 
     /// Rounds so many rows where the matrix wants them so.
     pub(super) fn round_for(&mut self, matrix: &WeightMatrix, rows: usize) -> Result<(), Error> {
-        match &mut self.rounded {
-            Some(rounded) if matrix.rounds_inputs() => {
-                let width = matrix.inputs;
-                quantise_rows(self.plain.slice(0..rows * width), width, rounded.target(rows, width))
+        let (width, numbers) = (matrix.inputs, rows * matrix.inputs);
+        let plain = self.plain.slice(0..numbers);
+        match (matrix.rounding(), &mut self.in_rows, &mut self.in_groups) {
+            (Rounding::Rows, Some(in_rows), _) => quantise_rows(plain, width, in_rows.target(rows, width)),
+            (Rounding::Groups { scale }, _, Some(in_groups)) => {
+                quantise_groups(plain, width, in_groups.target(numbers, scale))
             }
             _ => Ok(()),
         }
     }
 
     fn for_product(&self, matrix: &WeightMatrix, rows: usize) -> Operand<'_, T> {
-        match &self.rounded {
-            Some(rounded) if matrix.rounds_inputs() => Operand::Rounded(rounded.view(rows, matrix.inputs)),
-            _ => Operand::Plain(self.plain.slice(0..rows * matrix.inputs)),
+        let numbers = rows * matrix.inputs;
+        match (matrix.rounding(), &self.in_rows, &self.in_groups) {
+            (Rounding::Rows, Some(in_rows), _) => Operand::Rows(in_rows.view(rows, matrix.inputs)),
+            (Rounding::Groups { scale }, _, Some(in_groups)) => Operand::Groups(in_groups.view(numbers, scale)),
+            _ => Operand::Plain(self.plain.slice(0..numbers)),
         }
     }
 
@@ -194,7 +262,8 @@ impl<T: Activation> ProductRows<T> {
     ) -> Result<(), Error> {
         match self.for_product(matrix, rows) {
             Operand::Plain(input) => linear(input, &matrix.view(), scratch, output),
-            Operand::Rounded(input) => linear(input, &matrix.view(), scratch, output),
+            Operand::Rows(input) => linear(input, &matrix.view(), scratch, output),
+            Operand::Groups(input) => linear(input, &matrix.view(), scratch, output),
         }
     }
 
@@ -208,7 +277,8 @@ impl<T: Activation> ProductRows<T> {
     ) -> Result<(), Error> {
         match self.for_product(matrix, rows) {
             Operand::Plain(input) => gated_linear(input, &matrix.view(), scratch, output),
-            Operand::Rounded(input) => T::gated_linear(input, &matrix.view(), scratch, output),
+            Operand::Rows(input) => T::gated_linear(input, &matrix.view(), scratch, output),
+            Operand::Groups(input) => T::gated_linear(input, &matrix.view(), scratch, output),
         }
     }
 
@@ -224,7 +294,8 @@ impl<T: Activation> ProductRows<T> {
         let weights = matrices.view().weights;
         match self.for_product(matrices, rows) {
             Operand::Plain(input) => experts_gated(input, routing, weights, width, output),
-            Operand::Rounded(input) => T::experts_gated(input, routing, weights, width, output),
+            Operand::Rows(input) => T::experts_gated(input, routing, weights, width, output),
+            Operand::Groups(input) => T::experts_gated(input, routing, weights, width, output),
         }
     }
 
@@ -240,12 +311,17 @@ impl<T: Activation> ProductRows<T> {
         let weights = matrices.view().weights;
         match self.for_product(matrices, assignments) {
             Operand::Plain(input) => experts_down(input, routing, weights, columns, output),
-            Operand::Rounded(input) => experts_down(input, routing, weights, columns, output),
+            Operand::Rows(input) => experts_down(input, routing, weights, columns, output),
+            Operand::Groups(input) => experts_down(input, routing, weights, columns, output),
         }
     }
 }
 
 enum Operand<'a, T> {
     Plain(Slice<'a, T>),
-    Rounded(Fp8Rows<'a>),
+    Rows(Fp8Rows<'a>),
+    Groups(Fp4Rows<'a>),
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Where weights come from.
 
+use lacuna_kernels::ops::linear::Fp4Order;
 use lacuna_kernels::ops::quantised::arrange_fp4;
 use lacuna_kernels::{Buffer, Device, SliceMut, bf16};
 
@@ -27,8 +28,9 @@ pub(crate) enum Target<'a> {
         scales: SliceMut<'a, f32>,
     },
     Nvfp4 {
-        /// [outputs, inputs / 8]: E2M1 as products take them.
+        /// [outputs, inputs / 8]: E2M1 in this order.
         words: SliceMut<'a, u32>,
+        order: Fp4Order,
         /// [outputs, inputs / 16]: E4M3.
         group_scales: SliceMut<'a, u8>,
         /// [outputs]
@@ -50,6 +52,8 @@ pub(crate) trait Source {
     fn matrix_dtype(&self) -> Dtype;
     /// What embeddings are multiplied by.
     fn embedding_scale(&self) -> f32;
+    /// What the scales of a matrix's inputs are multiplied by, if it says how they are rounded to NVFP4; by its tensor's name.
+    fn input_scale(&self, name: &str) -> Result<Option<f32>, Error>;
     /// Fills a target with a matrix; `copied` is told of the bytes as they arrive.
     fn fill(
         &self,
@@ -85,6 +89,10 @@ impl Source for Checkpoint {
         Checkpoint::embedding_scale(self)
     }
 
+    fn input_scale(&self, name: &str) -> Result<Option<f32>, Error> {
+        name.strip_suffix(WEIGHT).map_or(Ok(None), |module| Checkpoint::input_scale(self, module))
+    }
+
     fn fill(
         &self,
         device: &Device,
@@ -112,10 +120,16 @@ impl Source for Checkpoint {
                 copied((matrix.weights.len() + size_of_val(&matrix.scales[..])) as u64);
                 numbers.write(matrix.weights).and_then(|()| scales.write(&matrix.scales))
             }
-            Target::Nvfp4 { words, group_scales, scales, packed } => {
+            Target::Nvfp4 { mut words, order, mut group_scales, mut scales, packed } => {
                 let StoredMatrix::Nvfp4(matrix) = stored()? else { return Err(unexpected(device, name)) };
                 copied((matrix.packed.len() + matrix.scales.len()) as u64);
-                arrange(device, &matrix, words, group_scales, scales, packed)
+                let written = match order {
+                    Fp4Order::Plain => words.write_bytes(matrix.packed),
+                    Fp4Order::Arranged => arrange(device, &matrix, words, packed),
+                };
+                written
+                    .and_then(|()| group_scales.write(matrix.scales))
+                    .and_then(|()| scales.write(&vec![matrix.global_scale; scales.len()]))
             }
         };
         filled.map_err(failed(device))
@@ -136,8 +150,6 @@ fn arrange(
     device: &Device,
     matrix: &Nvfp4Matrix<'_>,
     words: SliceMut<'_, u32>,
-    mut group_scales: SliceMut<'_, u8>,
-    mut scales: SliceMut<'_, f32>,
     packed: &mut Buffer<u8>,
 ) -> Result<(), lacuna_kernels::Error> {
     let count = matrix.packed.len();
@@ -145,9 +157,7 @@ fn arrange(
         *packed = device.allocate(count)?;
     }
     packed.slice_mut(0..count).write(matrix.packed)?;
-    arrange_fp4(packed.slice(0..count), words)?;
-    group_scales.write(matrix.scales)?;
-    scales.write(&vec![matrix.global_scale; scales.len()])
+    arrange_fp4(packed.slice(0..count), words)
 }
 
 /// Copies numbers from where they lie: mapped files are read as they go, and never held.

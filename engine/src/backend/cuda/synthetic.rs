@@ -38,6 +38,8 @@ const REPEATED_WORDS: usize = 1 << 20;
 const E2M1_DEVIATION: f32 = 2.925;
 /// One in E4M3.
 const E4M3_ONE: u8 = 0x38;
+/// With which inputs of some magnitude around one have scales in the middle of E4M3.
+const INPUT_SCALE: f32 = 1.0 / 64.0;
 
 impl Source for Synthetic {
     fn scheme(&self, name: &str) -> Option<Scheme> {
@@ -67,6 +69,10 @@ impl Source for Synthetic {
 
     fn embedding_scale(&self) -> f32 {
         self.matrix_dtype().round((self.hidden as f64).sqrt())
+    }
+
+    fn input_scale(&self, name: &str) -> Result<Option<f32>, Error> {
+        Ok(matches!(self.scheme(name), Some(Scheme::Nvfp4(_))).then_some(INPUT_SCALE))
     }
 
     fn fill(

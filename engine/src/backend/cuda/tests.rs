@@ -41,6 +41,18 @@ fn is_card() -> bool {
     })
 }
 
+/// The same where it multiplies NVFP4 by NVFP4, else an emulator that does.
+pub(crate) fn device_with_fp4() -> Device {
+    let device = device();
+    if device.multiplies_fp4() { device } else { Device::emulator_with(EmulatorOptions::blackwell()) }
+}
+
+/// The same where it widens NVFP4, else an emulator that does.
+pub(crate) fn device_without_fp4() -> Device {
+    let device = device();
+    if device.multiplies_fp4() { Device::emulator() } else { device }
+}
+
 pub(crate) struct Bench<T> {
     pub(crate) backend: CudaBackend<T>,
     pub(crate) layers: usize,
@@ -102,7 +114,7 @@ impl<T: Activation> Bench<T> {
 }
 
 #[track_caller]
-fn assert_near(got: &[f32], expected: &[f32], tolerance: f64) {
+pub(crate) fn assert_near(got: &[f32], expected: &[f32], tolerance: f64) {
     assert_eq!(got.len(), expected.len());
     assert!(expected.iter().chain(got).all(|value| value.is_finite()));
     let square = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
@@ -221,7 +233,13 @@ fn a_model_of_random_weights_is_measured() {
         config["text_config"][key] = size.into();
     }
     let config = ModelConfig::parse(std::path::Path::new("config.json"), &config.to_string()).unwrap();
-    for dtype in [SyntheticDtype::Bf16, SyntheticDtype::Fp8, SyntheticDtype::Nvfp4, SyntheticDtype::F32] {
+    for (dtype, device) in [
+        (SyntheticDtype::Bf16, device()),
+        (SyntheticDtype::Fp8, device()),
+        (SyntheticDtype::Nvfp4, device_without_fp4()),
+        (SyntheticDtype::Nvfp4, device_with_fp4()),
+        (SyntheticDtype::F32, device()),
+    ] {
         let options = SyntheticOptions {
             shape: "sample".to_owned(),
             dtype,
@@ -231,8 +249,8 @@ fn a_model_of_random_weights_is_measured() {
             repeats: 2,
         };
         let report = match dtype {
-            SyntheticDtype::F32 => super::measure_synthetic::<f32>(&device(), &options, &config, &mut |_| {}),
-            _ => super::measure_synthetic::<bf16>(&device(), &options, &config, &mut |_| {}),
+            SyntheticDtype::F32 => super::measure_synthetic::<f32>(&device, &options, &config, &mut |_| {}),
+            _ => super::measure_synthetic::<bf16>(&device, &options, &config, &mut |_| {}),
         };
         let report = report.unwrap();
         let measured: Vec<_> = report.steps.iter().map(|step| (step.prompt, step.rows)).collect();
@@ -243,6 +261,15 @@ fn a_model_of_random_weights_is_measured() {
             let attention = step.kernels.iter().find(|kernel| kernel.name.starts_with("attend")).unwrap();
             assert!(attention.launches == config.layers.len() && attention.ms > 0.0);
             assert!(step.kernels.iter().any(|kernel| kernel.name == "advance_canvases"));
+            // Products widen it where nothing multiplies it.
+            let is_rounded = dtype == SyntheticDtype::Nvfp4 && device.multiplies_fp4();
+            assert_eq!(step.kernels.iter().any(|kernel| kernel.name == "quantise_groups_bf16"), is_rounded);
+            assert_eq!(
+                step.kernels.iter().any(|kernel| kernel.name.contains("_nvfp4_32")),
+                dtype == SyntheticDtype::Nvfp4
+            );
+            let widens = step.kernels.iter().any(|kernel| kernel.name.contains("bf16_nvfp4"));
+            assert_eq!(widens, dtype == SyntheticDtype::Nvfp4 && !is_rounded);
             for (format, word) in [(SyntheticDtype::Fp8, "fp8"), (SyntheticDtype::Nvfp4, "fp4")] {
                 assert_eq!(step.kernels.iter().any(|kernel| kernel.name.contains(word)), dtype == format, "{dtype:?}");
             }

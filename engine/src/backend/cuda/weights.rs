@@ -6,7 +6,7 @@ use lacuna_kernels::ops::rope::HeadWeights;
 use lacuna_kernels::ops::segments::{HEAD_DIM_MAX, HeadShape};
 use lacuna_kernels::{Arena, Buffer, Device};
 
-use super::matrices::WeightMatrix;
+use super::matrices::{Rounding, Roundings, WeightMatrix};
 use super::source::Source;
 use super::{Activation, failed};
 use crate::Error;
@@ -104,16 +104,22 @@ impl<T: Activation> Weights<T> {
         }
     }
 
-    /// Whether some product takes its inputs rounded to e4m3.
-    pub(super) fn rounds_inputs(&self) -> bool {
+    /// How products take their inputs.
+    pub(super) fn roundings(&self) -> Roundings {
         let SelfConditioning { gate_up, down, .. } = &self.self_conditioning;
-        let of_layer = |layer: &Layer| {
+        let of_layers = self.layers.iter().flat_map(|layer| {
             let Layer { qkv, output, gate_up, down, router, expert_gate_up, expert_down, .. } = layer;
             [qkv, output, gate_up, down, router, expert_gate_up, expert_down]
-                .into_iter()
-                .any(WeightMatrix::rounds_inputs)
-        };
-        gate_up.rounds_inputs() || down.rounds_inputs() || self.layers.iter().any(of_layer)
+        });
+        let mut roundings = Roundings::default();
+        for matrix in of_layers.chain([gate_up, down]) {
+            match matrix.rounding() {
+                Rounding::None => {}
+                Rounding::Rows => roundings.rows = true,
+                Rounding::Groups { .. } => roundings.groups = true,
+            }
+        }
+        roundings
     }
 
     /// The embedding as a matrix.
@@ -238,8 +244,37 @@ impl Loader<'_> {
         })
     }
 
-    fn take(&mut self, scheme: Option<Scheme>, outputs: usize, inputs: usize) -> Result<WeightMatrix, Error> {
-        WeightMatrix::take(&mut self.arena, scheme, self.matrix_dtype, outputs, inputs).map_err(failed(self.device))
+    /// Room for a matrix that is put together of tensors, each with its own name within the decoder.
+    fn take(
+        &mut self,
+        scheme: Option<Scheme>,
+        names: &[String],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<WeightMatrix, Error> {
+        let input_scale = self.input_scale(scheme, names)?;
+        WeightMatrix::take(&mut self.arena, (scheme, input_scale), self.matrix_dtype, outputs, inputs)
+            .map_err(failed(self.device))
+    }
+
+    /// The scale that inputs are rounded to NVFP4 with where the device multiplies that and the checkpoint has scales for it: the largest of those
+    /// that one product takes together.
+    ///
+    /// For experts that is the largest of the layer, where the processor has one an expert: a row is rounded once, and goes to several of them. It
+    /// costs nothing, as the scale is only the unit that groups' scales are counted in, which are found as the groups come. The largest
+    /// bounds them, so that none is too great for E4M3; and E4M3 keeps its four significant bits down to 2^-14 of its greatest number.
+    fn input_scale(&self, scheme: Option<Scheme>, names: &[String]) -> Result<Option<f32>, Error> {
+        if !matches!(scheme, Some(Scheme::Nvfp4(_))) || !self.device.multiplies_fp4() {
+            return Ok(None);
+        }
+        let mut largest = 0.0_f32;
+        for name in names {
+            match self.source.input_scale(&format!("{SHARED}{name}"))? {
+                Some(scale) => largest = largest.max(scale),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(largest))
     }
 
     /// The matrices of linear layers of the same inputs, one below the other; the modules' names within the decoder.
@@ -251,10 +286,11 @@ impl Loader<'_> {
             let names: Vec<&str> = parts.iter().map(|(module, _)| module.as_str()).collect();
             return Err(self.source.mixed(&names.join("`, `")));
         }
-        let mut matrix = self.take(scheme, outputs, inputs)?;
+        let names: Vec<String> = parts.iter().map(|(module, _)| format!("{module}.weight")).collect();
+        let mut matrix = self.take(scheme, &names, outputs, inputs)?;
         let mut start = 0;
-        for (module, outputs) in parts {
-            self.fill(&format!("{module}.weight"), &[*outputs, inputs], &mut matrix, start, *outputs)?;
+        for (name, (_, outputs)) in names.iter().zip(parts) {
+            self.fill(name, &[*outputs, inputs], &mut matrix, start, *outputs)?;
             start += outputs;
         }
         Ok(matrix)
@@ -288,7 +324,7 @@ impl Loader<'_> {
             return self.matrix(&modules.collect::<Vec<_>>(), inputs);
         }
         let scheme = self.source.scheme(&format!("{SHARED}{name}"));
-        let mut matrix = self.take(scheme, experts * outputs, inputs)?;
+        let mut matrix = self.take(scheme, std::slice::from_ref(&name), experts * outputs, inputs)?;
         self.fill(&name, &[experts, outputs, inputs], &mut matrix, 0, experts * outputs)?;
         Ok(matrix)
     }

@@ -112,8 +112,8 @@ impl<T: Activation> Workspace<T> {
         let scratch = |layer: &Layer| attention_scratch_len::<T>(device, rows, layer.shape);
         let assignments = rows * weights.experts_per_token;
         let stream = || device.allocate(rows * hidden);
-        let is_rounded = weights.rounds_inputs();
-        let product_rows = |rows: usize, width: usize| ProductRows::new(device, rows, width, is_rounded);
+        let roundings = weights.roundings();
+        let product_rows = |rows: usize, width: usize| ProductRows::new(device, rows, width, roundings);
         let normed = || product_rows(rows, hidden);
         Ok(Self {
             device: device.clone(),

@@ -117,7 +117,7 @@ fn each_assignment_comes_down_in_four_bits_to_its_row_and_slot_weighted() {
 
 #[test]
 fn four_bits_in_the_other_order_are_refused() {
-    let device = Device::emulator_with(crate::EmulatorOptions { multiplies_fp4: true, ..Default::default() });
+    let device = Device::emulator_with(crate::EmulatorOptions::blackwell());
     let mut random = Random::new(182);
     let case = Case::new(&mut random, SHAPES[1]);
     let Shape { hidden, width, .. } = SHAPES[1];

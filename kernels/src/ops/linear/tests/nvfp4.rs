@@ -122,7 +122,7 @@ fn each_number_times_each_scale_is_exact_wherever_it_stands() {
         group_scales[place / 16] = 0x38;
         let one = Rows { packed: Packed { packed, group_scales, scales: vec![1.0] }, scale: 1.0 };
         let products = || (0..many).map(|row| e2m1((row % 16) as u8) * e4m3((row / 16) as u8));
-        let device = Device::emulator_with(EmulatorOptions { multiplies_fp4: true, ..EmulatorOptions::default() });
+        let device = Device::emulator_with(EmulatorOptions::blackwell());
         let as_weights = found(&device, &one, &varied, many).unwrap().0;
         assert_same(&as_weights, products());
         // The same as rows of the input.
@@ -212,7 +212,7 @@ fn products_are_the_same_sums_however_tiles_are_dealt_out() {
         let weights = Rows::new(&mut random, outputs, inputs);
         let sums = expected(&input, &weights, inputs);
         for multiprocessors in [1, 2, 3, 5, 100] {
-            let options = EmulatorOptions { multiprocessors, multiplies_fp4: true, ..EmulatorOptions::default() };
+            let options = EmulatorOptions { multiprocessors, ..EmulatorOptions::blackwell() };
             let found = found(&Device::emulator_with(options), &input, &weights, outputs).unwrap();
             assert_both(&found, &sums, outputs, SUM_TOLERANCE);
         }
@@ -221,7 +221,7 @@ fn products_are_the_same_sums_however_tiles_are_dealt_out() {
 
 #[test]
 fn what_does_not_go_together_is_refused() {
-    let with = Device::emulator_with(EmulatorOptions { multiplies_fp4: true, ..EmulatorOptions::default() });
+    let with = Device::emulator_with(EmulatorOptions::blackwell());
     let mut random = Random::new(175);
     let (input, weights) = (Rows::new(&mut random, 2, 16), Rows::new(&mut random, 4, 16));
     let refused = |device: &Device, change: &dyn Fn(&mut Fp4Rows<'_>, &mut Weights<'_>), expected: &str| {
