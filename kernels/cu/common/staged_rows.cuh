@@ -16,19 +16,50 @@ constexpr u32 STAGE_GROUPS = QUANTISED_INPUTS / GROUP_INPUTS;
 template <u32 ROW_BYTES_>
 struct LanePattern {
     static constexpr u32 ROW_BYTES = ROW_BYTES_;
-    static __device__ __forceinline__ u32 place(u32 row, u32 chunk) {
+    static __host__ __device__ constexpr u32 place(u32 row, u32 chunk) {
         constexpr u32 chunks = ROW_BYTES / CHUNK_BYTES;
         const u32 odd = row & 1;
         const u32 permuted = chunks == 16 ? chunk ^ chunk >> 3 ^ odd << 1 : chunks == 8 ? chunk ^ odd : chunk ^ (row >> 1 & 3);
         return row * ROW_BYTES + permuted * CHUNK_BYTES;
     }
+
+    // Whether eight lanes find the chunks of two rows from `row` on, the chunk i of each lane's, in eight places of those after which banks repeat.
+    static __host__ __device__ constexpr bool is_free_for_lanes(u32 row, u32 i) {
+        u32 places = 0;
+        for (u32 lane = 0; lane < 8; lane++) {
+            places |= 1u << (place(row + lane / 4, lane % 4 * (ROW_BYTES / CHUNK_BYTES / 4) + i) / CHUNK_BYTES % 8);
+        }
+        return places == 0xFF;
+    }
+    // The same of eight rows' chunk.
+    static __host__ __device__ constexpr bool is_free_for_matrices(u32 chunk) {
+        u32 places = 0;
+        for (u32 row = 0; row < 8; row++) places |= 1u << (place(row, chunk) / CHUNK_BYTES % 8);
+        return places == 0xFF;
+    }
 };
+
+// Whether it is so of every chunk that lanes load, of all pairs of rows; and of those of e2m1, which matrix loads take too.
+template <typename Pattern>
+__host__ __device__ constexpr bool meets_in_no_bank() {
+    constexpr u32 chunks = Pattern::ROW_BYTES / CHUNK_BYTES;
+    for (u32 row = 0; row < 8; row += 2) {
+        for (u32 i = 0; i < chunks / 4; i++) {
+            if (!Pattern::is_free_for_lanes(row, i)) return false;
+        }
+    }
+    for (u32 chunk = 0; chunks == 4 && chunk < chunks; chunk++) {
+        if (!Pattern::is_free_for_matrices(chunk)) return false;
+    }
+    return true;
+}
 
 // One side of a stage.
 template <typename Number, u32 ROWS, u32 THREADS>
 struct StagedRows : CopiedRows<Number, ROWS, THREADS, LanePattern<QUANTISED_INPUTS * Storage<Number>::BITS / 8>> {
     using Pattern = LanePattern<QUANTISED_INPUTS * Storage<Number>::BITS / 8>;
     static constexpr u32 LANE_CHUNKS = Pattern::ROW_BYTES / CHUNK_BYTES / 4;
+    static_assert(meets_in_no_bank<Pattern>(), "each load takes one turn");
 
     static __device__ __forceinline__ u32 place(u32 row, u32 chunk) { return Pattern::place(row, chunk); }
 
