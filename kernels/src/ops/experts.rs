@@ -1,4 +1,5 @@
-//! The experts' products: rows grouped by expert, each group times its expert's matrix.
+//! The experts' products: rows grouped by expert, each group times its expert's matrix. For their weights the same holds as for those of
+//! [dense products](super::linear).
 
 use crate::error::require;
 use crate::kernel::{Kernel, Launch, kernel};

@@ -1,4 +1,7 @@
 //! Dense products with the model's matrices, plain and gated.
+//!
+//! Products on tensor cores begin to read their weights while the kernels before them are still at work, on cards that can: wait for the device
+//! between a kernel that writes weights and the first product with them.
 
 use crate::error::require;
 use crate::kernel::{Kernel, Launch, kernel};

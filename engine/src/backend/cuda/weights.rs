@@ -150,7 +150,7 @@ impl<T: Activation> Weights<T> {
         let hidden = config.hidden;
         let conditioning = "self_conditioning";
         let embedding = loader.matrix(&[("embed_tokens".to_owned(), config.vocab_size)], hidden)?;
-        Ok(Self {
+        let weights = Self {
             hidden,
             vocabulary: config.vocab_size,
             eps: config.rms_norm_eps,
@@ -169,7 +169,10 @@ impl<T: Activation> Weights<T> {
             experts_per_token: config.experts_per_token,
             expert_width: config.expert_intermediate,
             nothing: device.allocate(0).map_err(failed(device))?,
-        })
+        };
+        // Products begin to read their weights before what was asked for before them is done.
+        device.synchronize().map_err(failed(device))?;
+        Ok(weights)
     }
 }
 
