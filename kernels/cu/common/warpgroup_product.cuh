@@ -26,6 +26,7 @@ struct WarpgroupProduct {
     static constexpr bool HAS_SCALES = sizeof(Number) == 1;
     using Stages = ::Stages<CopiedRows<Number, ROWS, Shape::THREADS, EightRowPattern>,
                             CopiedRows<Number, COLUMNS, Shape::THREADS, EightRowPattern>>;
+    static_assert(Stages::BYTES % 1024 == 0 && Stages::WEIGHT_AT % 1024 == 0, "tiles begin where a pattern does");
 
     static constexpr u32 LANE_ROWS = ROWS / 4;
     template <bool GATED>
