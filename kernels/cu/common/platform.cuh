@@ -46,7 +46,7 @@ __device__ __forceinline__ void follow_previous_kernel() {
 #define PREFETCHING_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN) LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, (void)0)
 #define LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, FIRST)                                                               \
     static __device__ __forceinline__ void NAME##_body(const NAME##_parameters& p);                                      \
-    extern "C" __global__ void __launch_bounds__(THREADS_MAX, BLOCKS_MIN) NAME(const __grid_constant__ NAME##_parameters p) { \
+    extern "C" __global__ void __launch_bounds__(THREADS_MAX, BLOCKS_MIN) NAME(const NAME##_parameters p) {                       \
         FIRST;                                                                                                           \
         NAME##_body(p);                                                                                                  \
     }                                                                                                                    \
