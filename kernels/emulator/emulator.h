@@ -60,6 +60,9 @@ void block_barrier(unsigned line);
 // Waits for all lanes of the warp; the last one runs `collective`, which must be the same for all of them.
 void warp_collective(Collective collective, void* payload, unsigned line);
 
+// Notes that the thread waits for the kernel before this one. Each thread has to, before it ends.
+void follow_previous_kernel();
+
 // Asynchronous copies happen as late as the program allows: when they are waited for.
 void copy_later(void* shared, const void* global, unsigned bytes, unsigned valid_bytes);
 void commit_copies();

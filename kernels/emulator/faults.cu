@@ -34,6 +34,13 @@ KERNEL(different_collectives, 64, 1) {
     p.output[threadIdx.x] = float(lane_index() < 16 ? shuffle(1u, 0) : warp_ballot(true));
 }
 
+using follow_for_some_parameters = fault_parameters;
+PREFETCHING_KERNEL(follow_for_some, 64, 1) {
+    if (threadIdx.x == 63) return;
+    follow_previous_kernel();
+    p.output[threadIdx.x] = 1.0f;
+}
+
 using write_outside_parameters = fault_parameters;
 KERNEL(write_outside, 64, 1) { p.output[threadIdx.x + 1] = 1.0f; }
 

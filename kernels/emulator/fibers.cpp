@@ -98,6 +98,7 @@ struct Fiber {
     unsigned line;
     std::vector<Copy> copies;
     unsigned groups;
+    bool follows;
 };
 
 // The collective operation that lanes of a warp wait for, and what each has brought.
@@ -139,11 +140,6 @@ void wait_as(State state, unsigned line) {
     fiber.place.leave_for(block->scheduler);
 }
 
-void fiber_entry() {
-    block->launch->kernel(block->launch->parameters);
-    wait_as(State::finished, 0);
-}
-
 void fail(const char* what, unsigned line) {
     if (block->failed) return;
     block->failed = true;
@@ -152,6 +148,12 @@ void fail(const char* what, unsigned line) {
     snprintf(text, sizeof text, "%s (line %u, block %u %u %u, thread %u %u %u)", what, line, thread.block.x, thread.block.y,
              thread.block.z, thread.thread.x, thread.thread.y, thread.thread.z);
     block->message = text;
+}
+
+void fiber_entry() {
+    block->launch->kernel(block->launch->parameters);
+    if (!running().follows) fail("a thread ends that has not waited for the kernel before this one", 0);
+    wait_as(State::finished, 0);
 }
 
 void resume(unsigned index) {
@@ -251,6 +253,8 @@ void warp_collective(Collective collective, void* payload, unsigned line) {
     for (unsigned i = 0; i < WARP_LANES; i++) block->fibers[first + i].state = State::runnable;
 }
 
+void follow_previous_kernel() { running().follows = true; }
+
 void copy_later(void* shared, const void* global, unsigned bytes, unsigned valid_bytes) {
     Fiber& fiber = running();
     auto address = reinterpret_cast<uintptr_t>(shared) | (valid_bytes == 0 ? 0 : reinterpret_cast<uintptr_t>(global));
@@ -297,6 +301,7 @@ std::string run_block(const Launch& launch, Index at) {
         fiber.state = State::runnable;
         fiber.copies.clear();
         fiber.groups = 0;
+        fiber.follows = false;
         memset(block->stack(i), GUARD, GUARD_BYTES);
         fiber.place.begin(block->stack(i), fiber_entry);
     }

@@ -21,7 +21,9 @@ constexpr u32 WARP_LANES_COUNT = 32;
 // this one that end. So a kernel's blocks are there when the one before has ended, where it is launched that way (programmatic dependent
 // launch, from sm_90 on); where it is not, nothing happens. All threads of all kernels come by here, so that a kernel ends after all before it.
 __device__ __forceinline__ void follow_previous_kernel() {
-#if !defined(LACUNA_EMULATOR) && __CUDA_ARCH__ >= 900
+#ifdef LACUNA_EMULATOR
+    emulator::follow_previous_kernel();
+#elif __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents; griddepcontrol.wait;" ::: "memory");
 #endif
 }
@@ -29,27 +31,29 @@ __device__ __forceinline__ void follow_previous_kernel() {
 // Begins a kernel: KERNEL(name, threads of a block at most, blocks on a multiprocessor at least) { ... uses p ... }. Its parameters are
 // a structure called name_parameters. In a PREFETCHING_KERNEL each thread calls `follow_previous_kernel` itself, before it reads what kernels write, or
 // writes.
+#define KERNEL(NAME, THREADS_MAX, BLOCKS_MIN) LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, follow_previous_kernel())
+#define PREFETCHING_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN) LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, (void)0)
 #ifdef LACUNA_EMULATOR
-#define PREFETCHING_KERNEL KERNEL
-#define KERNEL(NAME, THREADS_MAX, BLOCKS_MIN)                                                                        \
+#define LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, FIRST)                                                          \
     static void NAME(const NAME##_parameters& p);                                                                    \
     extern "C" const char* NAME##__emulated(const void* parameters, const unsigned* grid, const unsigned* block,     \
                                             size_t shared_bytes, int reversed, unsigned threads) {                   \
         if (block[0] * block[1] * block[2] > THREADS_MAX) return "a block has more threads than the kernel allows";  \
-        auto body = [](const void* p) { NAME(*static_cast<const NAME##_parameters*>(p)); };                          \
-        return emulator::run(body, parameters, grid, block, shared_bytes, reversed, threads);                                \
+        auto body = [](const void* p) {                                                                              \
+            FIRST;                                                                                                   \
+            NAME(*static_cast<const NAME##_parameters*>(p));                                                         \
+        };                                                                                                           \
+        return emulator::run(body, parameters, grid, block, shared_bytes, reversed, threads);                        \
     }                                                                                                                \
     extern "C" size_t NAME##__parameters_size() { return sizeof(NAME##_parameters); }                                \
     static void NAME(const NAME##_parameters& p)
 #else
-#define KERNEL(NAME, THREADS_MAX, BLOCKS_MIN) LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, follow_previous_kernel())
-#define PREFETCHING_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN) LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, (void)0)
-#define LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, FIRST)                                                               \
-    static __device__ __forceinline__ void NAME##_body(const NAME##_parameters& p);                                      \
-    extern "C" __global__ void __launch_bounds__(THREADS_MAX, BLOCKS_MIN) NAME(const NAME##_parameters p) {                       \
-        FIRST;                                                                                                           \
-        NAME##_body(p);                                                                                                  \
-    }                                                                                                                    \
+#define LACUNA_KERNEL(NAME, THREADS_MAX, BLOCKS_MIN, FIRST)                                                          \
+    static __device__ __forceinline__ void NAME##_body(const NAME##_parameters& p);                                  \
+    extern "C" __global__ void __launch_bounds__(THREADS_MAX, BLOCKS_MIN) NAME(const NAME##_parameters p) {          \
+        FIRST;                                                                                                       \
+        NAME##_body(p);                                                                                              \
+    }                                                                                                                \
     static __device__ __forceinline__ void NAME##_body(const NAME##_parameters& p)
 #endif
 

@@ -15,6 +15,7 @@ kernel!(static BARRIER_FOR_SOME: "faults", barrier_for_some(FaultParameters));
 kernel!(static DIFFERENT_BARRIERS: "faults", different_barriers(FaultParameters));
 kernel!(static SHUFFLE_FOR_SOME: "faults", shuffle_for_some(FaultParameters));
 kernel!(static DIFFERENT_COLLECTIVES: "faults", different_collectives(FaultParameters));
+kernel!(static FOLLOW_FOR_SOME: "faults", follow_for_some(FaultParameters));
 kernel!(static WRITE_OUTSIDE: "faults", write_outside(FaultParameters));
 kernel!(static WRITE_OUTSIDE_SHARED: "faults", write_outside_shared(FaultParameters));
 kernel!(static UNALIGNED_COPY: "faults", unaligned_copy(FaultParameters));
@@ -52,6 +53,11 @@ fn assert_refused(kernel: &Kernel<FaultParameters>, words: &str) {
         let sentence = error.to_string();
         assert!(sentence.contains(words) && sentence.contains(kernel.name), "{sentence}");
     }
+}
+
+#[test]
+fn a_thread_that_ends_before_the_kernel_before_it_is_noticed() {
+    assert_refused(&FOLLOW_FOR_SOME, "has not waited");
 }
 
 #[test]
