@@ -9,7 +9,7 @@ use crate::testing::on_devices_with_fp4;
 const FP4_SUM_TOLERANCE: f64 = if cfg!(feature = "card") { 1e-3 } else { SUM_TOLERANCE };
 
 /// Rows, outputs, inputs: whole stages, less than one, one more; groups that are not always whole words of scales or chunks of numbers; and tiles for
-/// few rows and many, with rows and columns that are not there.
+/// few rows and many that go through all of their stages, with rows and columns that are not there.
 const SHAPES: [(usize, usize, usize); 13] = [
     (1, 2, 16),
     (1, 64, 128),
@@ -18,7 +18,7 @@ const SHAPES: [(usize, usize, usize); 13] = [
     (16, 128, 256),
     (17, 30, 352),
     (33, 66, 144),
-    (57, 192, 96),
+    (57, 96, 640),
     (65, 64, 704),
     (70, 10, 528),
     (5, 64, 2112),
@@ -156,8 +156,10 @@ fn signs_of_scales_count_for_nothing() {
     let (input, weights) = (Rows::new(&mut random, rows, inputs), Rows::new(&mut random, outputs, inputs));
     let sums = expected(&input, &weights, inputs);
     let (mut signed_input, mut signed_weights) = (input, weights);
-    for scales in [&mut signed_input.packed.group_scales, &mut signed_weights.packed.group_scales] {
-        scales.iter_mut().step_by(3).for_each(|scale| *scale |= 0x80);
+    // Of other groups on either side, as two signs would be none.
+    let of_both = [(&mut signed_input.packed.group_scales, 3), (&mut signed_weights.packed.group_scales, 5)];
+    for (scales, step) in of_both {
+        scales.iter_mut().step_by(step).for_each(|scale| *scale |= 0x80);
     }
     let found = on_devices_with_fp4(|device| found(device, &signed_input, &signed_weights, outputs));
     assert_both(&found, &sums, outputs, FP4_SUM_TOLERANCE);
@@ -169,31 +171,36 @@ fn rows_that_begin_anywhere_are_read_as_well_and_no_others() {
     // Of groups that are whole chunks of numbers and words of scales, and that are not.
     for (rows, outputs, inputs) in [(9, 24, 192), (40, 24, 80)] {
         let (input, weights) = (Rows::new(&mut random, rows, inputs), Rows::new(&mut random, outputs, inputs));
-        for (words_before, groups_before) in [(1, 0), (0, 3), (2, 1), (4, 4)] {
-            // What stands around them is not a number.
-            let around_words =
-                |packed: &[u8]| [vec![u32::MAX; words_before], words(packed), vec![u32::MAX; 40]].concat();
-            let around_scales = |scales: &[u8]| [&vec![0x7F; groups_before], scales, &[0x7F; 40]].concat();
-            let (words_of, groups_of) = (
-                |rows: usize| words_before..words_before + rows * inputs / 8,
-                |rows: usize| groups_before..groups_before + rows * inputs / 16,
-            );
+        // Words and groups' scales before the input's, and before the weight's.
+        for (of_input, of_weight) in [
+            ((1, 0), (0, 0)),
+            ((0, 3), (0, 0)),
+            ((0, 0), (2, 0)),
+            ((0, 0), (0, 1)),
+            ((3, 1), (1, 2)),
+            ((4, 4), (8, 16)),
+        ] {
             let output = on_devices_with_fp4(|device| {
-                let upload = |rows: &Rows| {
-                    let words = device.upload(&around_words(&rows.packed.packed))?;
-                    Ok::<_, Error>((words, device.upload(&around_scales(&rows.packed.group_scales))?))
+                // What stands around them is not a number.
+                let upload = |rows: &Rows, before: (usize, usize)| {
+                    let words = [vec![u32::MAX; before.0], words(&rows.packed.packed), vec![u32::MAX; 40]].concat();
+                    let scales = [&vec![0x7F; before.1], &rows.packed.group_scales[..], &[0x7F; 40]].concat();
+                    Ok::<_, Error>((device.upload(&words)?, device.upload(&scales)?))
                 };
-                let ((input_words, input_scales), (weight_words, weight_scales)) = (upload(&input)?, upload(&weights)?);
+                let words_of = |rows: usize, before: (usize, usize)| before.0..before.0 + rows * inputs / 8;
+                let groups_of = |rows: usize, before: (usize, usize)| before.1..before.1 + rows * inputs / 16;
+                let (input_words, input_scales) = upload(&input, of_input)?;
+                let (weight_words, weight_scales) = upload(&weights, of_weight)?;
                 let scales = device.upload(&weights.packed.scales)?;
                 let shifted = Fp4Rows {
-                    words: input_words.slice(words_of(rows)),
-                    group_scales: input_scales.slice(groups_of(rows)),
+                    words: input_words.slice(words_of(rows, of_input)),
+                    group_scales: input_scales.slice(groups_of(rows, of_input)),
                     scale: input.scale,
                 };
                 let weights = Weights::Nvfp4 {
-                    words: weight_words.slice(words_of(outputs)),
+                    words: weight_words.slice(words_of(outputs, of_weight)),
                     order: Fp4Order::Plain,
-                    group_scales: weight_scales.slice(groups_of(outputs)),
+                    group_scales: weight_scales.slice(groups_of(outputs, of_weight)),
                     scales: scales.as_slice(),
                 };
                 both(device, shifted, weights, outputs, rows)
