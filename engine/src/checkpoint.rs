@@ -150,7 +150,7 @@ impl Checkpoint {
 
     /// What the scales of an NVFP4 matrix's rounded inputs are multiplied by, where it is such a matrix and the checkpoint says; finite and above
     /// zero. `module` is its name in the decoder, without `.weight`.
-    #[cfg(any(test, feature = "cuda"))]
+    #[allow(dead_code, reason = "the processor has them from the matrices, and is the only backend of some builds")]
     pub(crate) fn input_scale(&self, module: &str) -> Result<Option<f32>, Error> {
         match self.scheme(module) {
             Some(quantised::Scheme::Nvfp4(layout)) => self.tensors.input_scale(module, layout, &self.path),

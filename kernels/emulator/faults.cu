@@ -66,6 +66,15 @@ KERNEL(missing_wait, 64, 1) {
     async_wait<2>();
     block_barrier();
     p.output[threadIdx.x] = shared[threadIdx.x];
+    block_barrier();
+    async_wait<0>();
+}
+
+using never_waits_parameters = fault_parameters;
+KERNEL(never_waits, 64, 1) {
+    if (threadIdx.x < 16) async_copy_16(shared_memory() + threadIdx.x * 16, p.input + threadIdx.x * 4);
+    async_wait<0>();
+    p.output[threadIdx.x] = 1.0f;
 }
 
 // The same with the wait that it needs.

@@ -152,6 +152,7 @@ void fail(const char* what, unsigned line) {
 
 void fiber_entry() {
     block->launch->kernel(block->launch->parameters);
+    if (!running().copies.empty()) fail("a thread ends whose asynchronous copies nobody has waited for", 0);
     if (!running().follows) fail("a thread ends that has not waited for the kernel before this one", 0);
     wait_as(State::finished, 0);
 }

@@ -98,7 +98,8 @@ const FIRST_TO_WAIT: i32 = 90;
 /// Kernels that are only in images with instructions for e2m1: one of each file that has any.
 const FP4_FUNCTIONS: [(&str, &CStr); 2] =
     [("linear_quantised", c"linear_nvfp4_32"), ("experts_quantised", c"experts_gated_nvfp4_32")];
-/// The same of products by warpgroups.
+const WARPGROUP_CAPABILITY: (i32, i32) = (9, 0);
+/// The same of products by warpgroups, which have files of their own.
 const WARPGROUP_FUNCTIONS: [(&str, &CStr); 2] =
     [("linear_warpgroup", c"linear_warpgroup_fp8_64x32"), ("experts_warpgroup", c"experts_gated_warpgroup_fp8_64x32")];
 
@@ -131,13 +132,16 @@ impl Cuda {
             context,
             loaded: Mutex::new(Loaded::default()),
         };
-        // Whatever is missing is missing now, and not in the middle of a request.
-        for module in module::MODULES {
+        // Whatever is missing is missing now, and not in the middle of a request. Files that hold nothing for other cards are left to theirs.
+        let is_for_all = |family: &str| WARPGROUP_FUNCTIONS.iter().all(|(own, _)| *own != family);
+        for module in module::MODULES.iter().filter(|module| is_for_all(module.family)) {
             opened.load_module(&mut opened.loaded(), module.family)?;
         }
         if !opened.is_portable {
             opened.multiplies_fp4 = opened.has_functions(&FP4_FUNCTIONS)?;
-            opened.has_warpgroup_products = opened.has_functions(&WARPGROUP_FUNCTIONS)?;
+            // Without an image for the card's own architecture nothing has to be there.
+            opened.has_warpgroup_products = opened.info.compute_capability == WARPGROUP_CAPABILITY
+                && matches!(opened.has_functions(&WARPGROUP_FUNCTIONS), Ok(true));
         }
         Ok(opened)
     }
@@ -326,23 +330,23 @@ impl Cuda {
         }
         // Only kernels without shared memory of their own are written, so all that a block may have is the launch's.
         use sys::CUfunction_attribute_enum::{
-            CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, CU_FUNC_ATTRIBUTE_PTX_VERSION,
+            CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT,
+            CU_FUNC_ATTRIBUTE_PTX_VERSION,
         };
-        let shared_bytes = self.shared_bytes_max as i32;
-        // SAFETY: the function is loaded.
-        unsafe {
-            result::function::set_function_attribute(
-                function,
-                CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                shared_bytes,
-            )
+        // Blocks of different kernels are on a multiprocessor together only where it is divided alike for both.
+        for (attribute, value) in [
+            (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, self.shared_bytes_max as i32),
+            (CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, 100),
+        ] {
+            // SAFETY: the function is loaded.
+            unsafe { result::function::set_function_attribute(function, attribute, value) }.map_err(driver_error)?;
         }
-        .map_err(driver_error)?;
         // Compiled for an architecture that has the instruction to wait.
         // SAFETY: the function is loaded.
         let compiled_for = unsafe { result::function::get_function_attribute(function, CU_FUNC_ATTRIBUTE_PTX_VERSION) }
             .map_err(driver_error)?;
-        let function = Function { handle: function, waits: !self.is_portable && compiled_for >= FIRST_TO_WAIT };
+        let can_wait = compiled_for >= FIRST_TO_WAIT && self.info.compute_capability.0 * 10 >= FIRST_TO_WAIT;
+        let function = Function { handle: function, waits: !self.is_portable && can_wait };
         loaded.functions.insert(kernel.name, function);
         Ok(function)
     }

@@ -239,7 +239,7 @@ struct QuantisedProduct {
         Sums sums = {};
         u32 row_tiles = warp_row() < rows ? divide_up(rows - warp_row(), 8) : 0;
         keep(row_tiles);
-        stages.run(o, input_row, [] {}, [&](const u8* stage) { add(sums, stage, row_tiles); });
+        stages.run(o, input_row, [] {}, [](const u8*) {}, [&](const u8* stage) { add(sums, stage, row_tiles); });
         return sums;
     }
 

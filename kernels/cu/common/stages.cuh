@@ -79,12 +79,15 @@ struct Stages {
     }
 
     // Takes back what `begin_weight` began, where nothing comes of it.
-    static __device__ __forceinline__ void abandon() { async_wait<0>(); }
+    static __device__ __forceinline__ void abandon() {
+        async_commit();
+        async_wait<0>();
+    }
 
-    // Behind `begin_weight`: `add(stage)` for each stage, when it is there. `input_row` is as `weight_row`. `settle()` is what a thread does behind its
-    // own copies, before others rely on them.
-    template <typename InputRow, typename Settle, typename Add>
-    __device__ __forceinline__ void run(const product_operands& o, InputRow input_row, Settle settle, Add add) {
+    // Behind `begin_weight`: for each stage, when it is there, `start(stage)`, which may leave work to tensor cores while the next copies begin, and
+    // `finish(stage)`. `input_row` is as `weight_row`. `settle()` is what a thread does behind its own copies, before others rely on them.
+    template <typename InputRow, typename Settle, typename Start, typename Finish>
+    __device__ __forceinline__ void run(const product_operands& o, InputRow input_row, Settle settle, Start start, Finish finish) {
         input.find(o.input, o.inputs, end, input_row);
         input_groups.find(o.input_group_scales, o.inputs, end, input_row);
 #pragma unroll
@@ -99,10 +102,11 @@ struct Stages {
             settle();
             // Behind it this tile is there for all threads, and nobody reads the one before, whose place the next copies take.
             block_barrier();
+            start(stage(tile));
             copy_weight(o, tile + TENSOR_STAGES - 1);
             copy_input(o, tile + TENSOR_STAGES - 1);
             async_commit();
-            add(stage(tile));
+            finish(stage(tile));
         }
         async_wait<0>();
         block_barrier();

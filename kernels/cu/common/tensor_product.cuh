@@ -124,7 +124,7 @@ struct Bf16Product {
     template <typename InputRow>
     static __device__ __forceinline__ Sums multiply(const product_operands& o, Stages& stages, u32 rows, InputRow input_row) {
         Sums sums = {};
-        stages.run(o, input_row, [] {}, [&](const u8* stage) { add(sums, stage, rows); });
+        stages.run(o, input_row, [] {}, [](const u8*) {}, [&](const u8* stage) { add(sums, stage, rows); });
         return sums;
     }
 

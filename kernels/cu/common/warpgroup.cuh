@@ -151,10 +151,10 @@ __device__ __forceinline__ void show_to_tensor_cores() {
 #endif
 }
 
-// Multiplies 64 rows of one tile by ROWS of another over all 128 bytes of them, and waits for the result. `adds` says whether it is added to what `d`
-// holds. All threads of the warpgroup take part.
+// Begins to multiply 64 rows of one tile by ROWS of another over all 128 bytes of them. `adds` says whether the product is added to what `d` holds,
+// which nobody may touch until `finish_tiles`. All threads of the warpgroup take part.
 template <typename Number, u32 ROWS>
-__device__ __forceinline__ void multiply_tiles(float (&d)[ROWS / 2], TileDescriptor a, TileDescriptor b, bool adds) {
+__device__ __forceinline__ void start_tiles(float (&d)[ROWS / 2], TileDescriptor a, TileDescriptor b, bool adds) {
 #ifdef LACUNA_EMULATOR
     warp_barrier();
 #else
@@ -170,10 +170,22 @@ __device__ __forceinline__ void multiply_tiles(float (&d)[ROWS / 2], TileDescrip
 #endif
     }
 #ifndef LACUNA_EMULATOR
-    asm volatile("wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#endif
+}
+
+// Waits for the results of all that has begun.
+template <u32 COUNT>
+__device__ __forceinline__ void finish_tiles(float (&d)[COUNT]) {
+#ifdef LACUNA_EMULATOR
+    // There is nothing that would come late.
+    (void)d;
+    warp_barrier();
+#else
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
     // The compiler knows of no results that come late: so it is told that they change here.
 #pragma unroll
-    for (u32 i = 0; i < ROWS / 2; i++) asm volatile("" : "+f"(d[i])::"memory");
+    for (u32 i = 0; i < COUNT; i++) asm volatile("" : "+f"(d[i])::"memory");
 #endif
 }
 

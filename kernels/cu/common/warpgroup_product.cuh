@@ -49,27 +49,34 @@ struct WarpgroupProduct {
         return {{both[(GATED ? 0 : j * 2) + i % 2]}, {both[2 + i % 2]}};
     }
 
-    static __device__ __forceinline__ void add(Sums& sums, const u8* stage) {
-        const u32 own_columns = warp_index() / 4 * WARPGROUP_COLUMNS * WARPGROUP_ROW_BYTES;
-        const TileDescriptor columns = tile_descriptor(stage + Stages::WEIGHT_AT + own_columns), rows = tile_descriptor(stage);
-        float(&flat)[Shape::SUMS] = reinterpret_cast<float(&)[Shape::SUMS]>(sums.of);
-        if constexpr (HAS_SCALES) {
-            // Sums of e4m3 are kept to fewer bits there than f32 has, so no more than a stage is left to them (DeepSeek-AI, DeepSeek-V3 Technical
-            // Report, 2024, section 3.3.2).
-            float of_stage[Shape::SUMS];
-            multiply_tiles<Number, ROWS>(of_stage, columns, rows, false);
-#pragma unroll
-            for (u32 i = 0; i < Shape::SUMS; i++) flat[i] += of_stage[i];
-        } else {
-            multiply_tiles<Number, ROWS>(flat, columns, rows, true);
-        }
+    // Begins to multiply the tiles of a stage.
+    static __device__ __forceinline__ void start(float (&d)[Shape::SUMS], const u8* stage, bool adds) {
+        // The same for all threads of the warp, as the compiler must know.
+        const u32 warpgroup = COLUMNS == WARPGROUP_COLUMNS ? 0 : shuffle(warp_index() / 4, 0);
+        const u8* weight = stage + Stages::WEIGHT_AT + warpgroup * WARPGROUP_COLUMNS * WARPGROUP_ROW_BYTES;
+        start_tiles<Number, ROWS>(d, tile_descriptor(weight), tile_descriptor(stage), adds);
     }
 
     // As `Bf16Product::multiply`.
     template <typename InputRow>
     static __device__ __forceinline__ Sums multiply(const product_operands& o, Stages& stages, u32, InputRow input_row) {
         Sums sums = {};
-        stages.run(o, input_row, [] { show_to_tensor_cores(); }, [&](const u8* stage) { add(sums, stage); });
+        float(&flat)[Shape::SUMS] = reinterpret_cast<float(&)[Shape::SUMS]>(sums.of);
+        auto settle = [] { show_to_tensor_cores(); };
+        if constexpr (HAS_SCALES) {
+            // Sums of e4m3 are kept to fewer bits there than f32 has, so no more than a stage is left to them (DeepSeek-AI, DeepSeek-V3 Technical
+            // Report, 2024, section 3.3.2).
+            float of_stage[Shape::SUMS];
+            auto start_stage = [&](const u8* stage) { start(of_stage, stage, false); };
+            stages.run(o, input_row, settle, start_stage, [&](const u8*) {
+                finish_tiles(of_stage);
+#pragma unroll
+                for (u32 i = 0; i < Shape::SUMS; i++) flat[i] += of_stage[i];
+            });
+        } else {
+            auto start_stage = [&](const u8* stage) { start(flat, stage, true); };
+            stages.run(o, input_row, settle, start_stage, [&](const u8*) { finish_tiles(flat); });
+        }
         return sums;
     }
 

@@ -21,6 +21,7 @@ kernel!(static WRITE_OUTSIDE_SHARED: "faults", write_outside_shared(FaultParamet
 kernel!(static UNALIGNED_COPY: "faults", unaligned_copy(FaultParameters));
 kernel!(static UNALIGNED_VECTOR: "faults", unaligned_vector(FaultParameters));
 kernel!(static MISSING_WAIT: "faults", missing_wait(FaultParameters));
+kernel!(static NEVER_WAITS: "faults", never_waits(FaultParameters));
 kernel!(static WITH_WAIT: "faults", with_wait(FaultParameters));
 kernel!(static MISSING_BARRIER: "faults", missing_barrier(FaultParameters));
 kernel!(static OTHER_PARAMETERS: "faults", with_wait(u64));
@@ -87,6 +88,8 @@ fn what_nobody_waited_for_is_not_there() {
     expected[62..].fill(0.0);
     assert_eq!(launch(&WITH_WAIT, LAUNCH, false).unwrap(), expected);
     assert_eq!(launch(&WITH_WAIT, LAUNCH, true).unwrap(), expected);
+    // Copies that belong to no group yet are not waited for.
+    assert_refused(&NEVER_WAITS, "copies nobody has waited for");
 }
 
 #[test]

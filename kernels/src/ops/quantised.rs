@@ -170,8 +170,10 @@ pub fn arrange_fp4(packed: Slice<'_, u8>, arranged: SliceMut<'_, u32>) -> Result
     // are borrowed mutably.
     #[expect(unsafe_code, reason = "a launch")]
     unsafe {
-        device.launch(&ARRANGE_FP4, launch, &parameters)
+        device.launch(&ARRANGE_FP4, launch, &parameters)?;
     }
+    // Products may begin to read their weights before kernels asked for earlier have ended.
+    device.synchronize()
 }
 
 #[cfg(test)]
