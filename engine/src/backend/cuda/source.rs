@@ -24,7 +24,7 @@ pub(crate) enum Target<'a> {
     Fp8 {
         /// [outputs, inputs]: E4M3.
         numbers: SliceMut<'a, u8>,
-        /// [outputs]
+        /// `[outputs]`
         scales: SliceMut<'a, f32>,
     },
     Nvfp4 {
@@ -33,7 +33,7 @@ pub(crate) enum Target<'a> {
         order: Fp4Order,
         /// [outputs, inputs / 16]: E4M3.
         group_scales: SliceMut<'a, u8>,
-        /// [outputs]
+        /// `[outputs]`
         scales: SliceMut<'a, f32>,
         /// Room for numbers as they are stored, before they are arranged; grows where it is too small.
         packed: &'a mut Buffer<u8>,

@@ -24,7 +24,7 @@ pub(crate) struct Workspace<T> {
     pub(super) rows: usize,
     /// Whose norms of the stream are in `normed`.
     pub(super) ready: Ready,
-    /// [rows]
+    /// `[rows]`
     pub(super) ids: Buffer<u32>,
     /// [rows, hidden]: the residual stream.
     pub(super) stream: Buffer<f32>,
@@ -97,7 +97,7 @@ pub(super) struct HeadRows<T> {
     pub(super) soft: Buffer<f32>,
     /// [entries, hidden].
     pub(super) signal: Buffer<f32>,
-    /// [rows]: the entry that is added to each row.
+    /// `[rows]`: the entry that is added to each row.
     pub(super) sources: Buffer<u32>,
     /// What stands there now.
     pub(super) written_sources: Vec<u32>,
