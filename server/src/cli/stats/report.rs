@@ -201,7 +201,8 @@ fn write_times(out: &mut dyn Write, look: &Look, tally: &Tally) -> io::Result<()
                 (Source::Prefetched | Source::Cached, _) => continue,
                 (Source::Fresh, stage) => format!("  {}", stage_words(*stage)),
             };
-            let quantile = |share| format!("{:>8}", histogram.quantile_ms(share).map(milliseconds).unwrap_or_default());
+            let quantile =
+                |percent| format!("{:>8}", histogram.quantile_ms(percent).map(milliseconds).unwrap_or_default());
             let curve = if has_room {
                 format!("  {}", look.curve(&histogram.columns(FROM_MS, TO_MS, CURVE_COLUMNS)))
             } else {
@@ -210,9 +211,9 @@ fn write_times(out: &mut dyn Write, look: &Look, tally: &Tally) -> io::Result<()
             writeln!(
                 out,
                 "  {label:<20}{} {} {} {:>7}{}",
-                quantile(0.5),
-                quantile(0.9),
-                quantile(0.99),
+                quantile(50),
+                quantile(90),
+                quantile(99),
                 histogram.total(),
                 curve.trim_end(),
             )?;
@@ -268,7 +269,7 @@ fn next_places_to_json(places: &NextPlaces) -> Value {
 fn to_json(tally: &Tally) -> Value {
     let times = |stages: &BTreeMap<Stage, Histogram>| -> Value {
         let quantiles = |histogram: &Histogram| {
-            let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|share| histogram.quantile_ms(share));
+            let [p50, p90, p99] = [50, 90, 99].map(|percent| histogram.quantile_ms(percent));
             let [p50, p90, p99] = [p50, p90, p99].map(|ms| ms.map(|ms| (ms * 1000.0).round() / 1000.0));
             json!({ "n": histogram.total(), "p50_ms": p50, "p90_ms": p90, "p99_ms": p99 })
         };
