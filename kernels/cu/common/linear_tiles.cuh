@@ -114,5 +114,6 @@ __device__ __forceinline__ void tensor_linear(const linear_parameters& p) {
                 }
             }
         }
-    }    if (!follows) follow_previous_kernel();
+    }
+    if (!follows) follow_previous_kernel();
 }
