@@ -18,7 +18,7 @@ struct Shape {
     width: usize,
 }
 
-const SHAPES: [Shape; 7] = [
+const SHAPES: [Shape; 9] = [
     Shape { rows: 1, experts: 1, slots: 1, hidden: 8, width: 1 },
     Shape { rows: 5, experts: 4, slots: 2, hidden: 72, width: 40 },
     Shape { rows: 33, experts: 2, slots: 2, hidden: 65, width: 33 },
@@ -26,6 +26,9 @@ const SHAPES: [Shape; 7] = [
     // Of tensor cores' tiles for many rows, with several tiles an expert.
     Shape { rows: 150, experts: 3, slots: 2, hidden: 32, width: 16 },
     Shape { rows: 40, experts: 6, slots: 1, hidden: 136, width: 24 },
+    // Of more stages than there is room for, and more rows than a tile has.
+    Shape { rows: 70, experts: 2, slots: 1, hidden: 328, width: 24 },
+    Shape { rows: 70, experts: 2, slots: 1, hidden: 24, width: 328 },
     Shape { rows: 0, experts: 4, slots: 2, hidden: 8, width: 8 },
 ];
 

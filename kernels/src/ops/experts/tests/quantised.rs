@@ -5,7 +5,7 @@ use crate::reference::quantised::{e4m3, nvfp4};
 /// Some tensor cores that multiply e4m3 keep fewer bits of a sum than f32 has.
 const FP8_SUM_TOLERANCE: f64 = if cfg!(feature = "card") { 1e-3 } else { SUM_TOLERANCE };
 
-pub(super) const SHAPES: [Shape; 8] = [
+pub(super) const SHAPES: [Shape; 10] = [
     Shape { rows: 1, experts: 1, slots: 1, hidden: 16, width: 16 },
     Shape { rows: 5, experts: 4, slots: 2, hidden: 144, width: 48 },
     Shape { rows: 33, experts: 2, slots: 2, hidden: 80, width: 32 },
@@ -15,6 +15,9 @@ pub(super) const SHAPES: [Shape; 8] = [
     Shape { rows: 150, experts: 3, slots: 2, hidden: 32, width: 16 },
     // Of experts that many rows go round and some have none.
     Shape { rows: 40, experts: 6, slots: 1, hidden: 144, width: 48 },
+    // Of more stages than there is room for, and more rows than a tile has.
+    Shape { rows: 70, experts: 2, slots: 1, hidden: 656, width: 32 },
+    Shape { rows: 70, experts: 2, slots: 1, hidden: 32, width: 656 },
     Shape { rows: 0, experts: 4, slots: 2, hidden: 16, width: 16 },
 ];
 
