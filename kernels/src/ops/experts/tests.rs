@@ -84,6 +84,24 @@ impl Case {
         });
         reference::gated(&sums.collect::<Vec<Sum>>(), width, SUM_TOLERANCE)
     }
+
+    /// The weighted sums of every row and slot, with their errors. `sums` gives those of the assignment at a place in the order, by its expert.
+    fn expected_down(&self, tolerance: f64, sums: impl Fn(usize, usize) -> Vec<Sum>) -> Vec<(f64, f64)> {
+        let Shape { rows, slots, hidden, .. } = self.shape;
+        let assignments = self.assignments();
+        let mut expected = vec![(0.0, 0.0); assignments.len() * hidden];
+        let mut slots_of_row = vec![0; rows];
+        // Experts ascend in the order, and in a row's slots.
+        for (place, (row, expert, weight)) in assignments.into_iter().enumerate() {
+            let slot = slots_of_row[row];
+            slots_of_row[row] += 1;
+            let weight = f64::from(weight);
+            for (expected, sum) in expected[(row * slots + slot) * hidden..].iter_mut().zip(sums(place, expert)) {
+                *expected = (sum.value * weight, tolerance * sum.magnitude * weight.abs());
+            }
+        }
+        expected
+    }
 }
 
 fn narrow(numbers: &[f32]) -> Vec<bf16> {
@@ -139,9 +157,8 @@ fn each_assignment_comes_down_to_its_row_and_slot_weighted() {
     let mut random = Random::new(41);
     for shape in SHAPES {
         let case = Case::new(&mut random, shape);
-        let Shape { slots, hidden, width, .. } = shape;
-        let assignments = case.assignments();
-        let activated = narrow(&random.normal(assignments.len() * width, 1.0));
+        let Shape { hidden, width, .. } = shape;
+        let activated = narrow(&random.normal(case.assignments().len() * width, 1.0));
         let activated_f32: Vec<f32> = activated.iter().map(|number| number.to_f32()).collect();
         for (f32s, widened, tensor) in on_kinds(|device| {
             let (wide, thin) = upload_both(device, &case.down)?;
@@ -151,19 +168,10 @@ fn each_assignment_comes_down_to_its_row_and_slot_weighted() {
                 down(device, &case, &activated, Weights::Bf16(thin.as_slice()))?,
             ))
         }) {
-            let mut expected = vec![(0.0, 0.0); assignments.len() * hidden];
-            let mut slots_of_row = vec![0; shape.rows];
-            // Experts ascend in the order, and in a row's slots.
-            for (place, (row, expert, weight)) in assignments.iter().copied().enumerate() {
+            let expected = case.expected_down(SUM_TOLERANCE, |place, expert| {
                 let matrix = &case.down[expert * hidden * width..][..hidden * width];
-                let sums = reference::linear(&activated_f32[place * width..][..width], matrix, width);
-                let slot = slots_of_row[row];
-                slots_of_row[row] += 1;
-                let weight = f64::from(weight);
-                for (expected, sum) in expected[(row * slots + slot) * hidden..].iter_mut().zip(sums) {
-                    *expected = (sum.value * weight, SUM_TOLERANCE * sum.magnitude * weight.abs());
-                }
-            }
+                reference::linear(&activated_f32[place * width..][..width], matrix, width)
+            });
             assert_within(&widen(&f32s), expected.iter().copied());
             assert_eq!(f32s, widened, "{shape:?}");
             assert_within(&widen(&tensor), expected);

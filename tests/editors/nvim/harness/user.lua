@@ -76,7 +76,17 @@ function M.open_renamed(start, path)
   return child
 end
 
---- The same with a server that always gives the same items.
+--- Takes the change of `open_renamed` to all places that want it, by a code action.
+---@param child Child
+function M.change_all_places(child)
+  child:lua([[vim.lsp.buf.code_action({
+    apply = true,
+    filter = function(action) return action.title == 'Apply the same change at all 2 places' end,
+  })]])
+  child:wait_for_text(vim.trim((samples.calls:gsub('total_weight', 'whole_weight'))))
+end
+
+--- As `open`, with a server that always gives the same items.
 ---@param items { text: string, before?: integer, after?: integer }[]
 function M.open_with_items(start, path, name, text, items, options)
   local server = vim.fs.dirname(vim.fs.abspath(arg[0])) .. '/harness/fake-server.lua'

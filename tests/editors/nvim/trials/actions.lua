@@ -154,11 +154,7 @@ return {
     name = 'a change is taken to the other places that want it',
     run = function(start, path)
       local child = user.open_renamed(start, path)
-      child:lua([[vim.lsp.buf.code_action({
-        apply = true,
-        filter = function(action) return action.title == 'Apply the same change at all 2 places' end,
-      })]])
-      child:wait_for_text(vim.trim((samples.calls:gsub('total_weight', 'whole_weight'))))
+      user.change_all_places(child)
     end,
     paths = { 'neovim' },
   },

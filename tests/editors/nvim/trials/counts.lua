@@ -97,11 +97,7 @@ return {
     name = 'next places that are changed by an action are counted',
     run = function(start, path)
       local child = user.open_renamed(start, path)
-      child:lua([[vim.lsp.buf.code_action({
-        apply = true,
-        filter = function(action) return action.title == 'Apply the same change at all 2 places' end,
-      })]])
-      child:wait_for_text(vim.trim((samples.calls:gsub('total_weight', 'whole_weight'))))
+      user.change_all_places(child)
       local tally = counted(child, 'rust')
       check.equal(tally.next_places.fates, { accepted = 2 }, 'what became of the places')
       check.equal(tally.next_places.accepted_by, { action = 2 }, 'how')

@@ -90,27 +90,17 @@ fn each_assignment_comes_down_in_four_bits_to_its_row_and_slot_weighted() {
     let mut random = Random::new(181);
     for shape in SHAPES {
         let case = Case::new(&mut random, shape);
-        let Shape { rows, experts, slots, hidden, width } = shape;
+        let Shape { experts, hidden, width, .. } = shape;
         let matrices = matrices(&mut random, experts * hidden, width);
-        let assignments = case.assignments();
-        let activated = narrow(&random.normal(assignments.len() * width, 1.0));
+        let activated = narrow(&random.normal(case.assignments().len() * width, 1.0));
         let found = on_devices_with_fp4(|device| {
             let (weights, input) = (OnDevice::new(device, &matrices)?, OnDevice::rounded(device, &activated, width)?);
             down(device, &case.routing(device)?, input.rows(), weights.weights(), hidden)
         });
         let activated = rounded(&activated);
-        let mut expected = vec![(0.0, 0.0); assignments.len() * hidden];
-        let mut slots_of_row = vec![0; rows];
-        // Experts ascend in the order, and in a row's slots.
-        for (place, (row, expert, weight)) in assignments.into_iter().enumerate() {
-            let sums = matrices.sums(&activated[place * width..][..width], expert * hidden, hidden, false);
-            let slot = slots_of_row[row];
-            slots_of_row[row] += 1;
-            let weight = f64::from(weight);
-            for (expected, sum) in expected[(row * slots + slot) * hidden..].iter_mut().zip(sums) {
-                *expected = (sum.value * weight, FP4_SUM_TOLERANCE * sum.magnitude * weight.abs());
-            }
-        }
+        let expected = case.expected_down(FP4_SUM_TOLERANCE, |place, expert| {
+            matrices.sums(&activated[place * width..][..width], expert * hidden, hidden, false)
+        });
         assert_within(&widen(&found), expected);
     }
 }

@@ -174,10 +174,9 @@ fn each_assignment_comes_down_by_quantised_weights_to_its_row_and_slot_weighted(
     let mut random = Random::new(81);
     for shape in SHAPES {
         let case = Case::new(&mut random, shape);
-        let Shape { rows, experts, slots, hidden, width } = shape;
+        let Shape { experts, hidden, width, .. } = shape;
         let matrices = Matrices::new(&mut random, experts * hidden, width);
-        let assignments = case.assignments();
-        let activated = narrow(&random.normal(assignments.len() * width, 1.0));
+        let activated = narrow(&random.normal(case.assignments().len() * width, 1.0));
         for (fp8, mixed, four_bits) in on_kinds(|device| {
             let (routing, weights) = (case.routing(device)?, OnDevice::new(device, &matrices)?);
             let (numbers, scales) = quantised(device, &activated, width)?;
@@ -194,18 +193,9 @@ fn each_assignment_comes_down_by_quantised_weights_to_its_row_and_slot_weighted(
             for (found, input, is_fp8) in
                 [(fp8, &rounded, true), (mixed, &activated, true), (four_bits, &activated, false)]
             {
-                let mut expected = vec![(0.0, 0.0); assignments.len() * hidden];
-                let mut slots_of_row = vec![0; rows];
-                // Experts ascend in the order, and in a row's slots.
-                for (place, (row, expert, weight)) in assignments.iter().copied().enumerate() {
-                    let sums = matrices.sums(&input[place * width..][..width], expert * hidden, hidden, is_fp8);
-                    let slot = slots_of_row[row];
-                    slots_of_row[row] += 1;
-                    let weight = f64::from(weight);
-                    for (expected, sum) in expected[(row * slots + slot) * hidden..].iter_mut().zip(sums) {
-                        *expected = (sum.value * weight, FP8_SUM_TOLERANCE * sum.magnitude * weight.abs());
-                    }
-                }
+                let expected = case.expected_down(FP8_SUM_TOLERANCE, |place, expert| {
+                    matrices.sums(&input[place * width..][..width], expert * hidden, hidden, is_fp8)
+                });
                 assert_within(&widen(&found), expected);
             }
         }
