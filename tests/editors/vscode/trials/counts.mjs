@@ -3,19 +3,13 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import * as path from "node:path";
 import { promisify } from "node:util";
-import { serversOf } from "../editor/processes.mjs";
-import { until } from "../wait.mjs";
+import { restartServer } from "../editor/processes.mjs";
 import { changeAll, rename } from "./places.mjs";
 
 /** What is counted of next places when the server has written all of it, which it does when it ends. */
-async function counted({ editor, workbench, binary }) {
-  const before = await serversOf(workbench, binary);
-  await editor.run("Lacuna: Restart");
-  await until("another server runs, and the old one does not", async () => {
-    const now = await serversOf(workbench, binary);
-    return now.length === 1 && !before.includes(now[0]);
-  });
-  await editor.untilStatus("Ready");
+async function counted(context) {
+  const { workbench, binary } = context;
+  await restartServer(context);
   const env = { ...process.env, XDG_STATE_HOME: path.join(workbench.home, "state") };
   const { stdout } = await promisify(execFile)(binary, ["stats", "--json"], { env, timeout: 10_000 });
   return JSON.parse(stdout).total.next_places;

@@ -1,7 +1,7 @@
 // The server's process: found or not, killed, started again, and one for each window.
 import assert from "node:assert/strict";
 import { until } from "../wait.mjs";
-import { serversOf } from "../editor/processes.mjs";
+import { restartServer, serversOf } from "../editor/processes.mjs";
 import { typeUntilGhost, untilAwake } from "./samples.mjs";
 
 export const server = {
@@ -23,14 +23,9 @@ export const server = {
     assert.deepEqual(await editor.notifications(), [], "nobody is told of one death");
   },
 
-  "restarts on request": async ({ editor, workbench, binary }) => {
-    const before = await serversOf(workbench, binary);
-    await editor.run("Lacuna: Restart");
-    await until("another server runs, and the old one does not", async () => {
-      const now = await serversOf(workbench, binary);
-      return now.length === 1 && !before.includes(now[0]);
-    });
-    await editor.untilStatus("Ready");
+  "restarts on request": async (context) => {
+    const { editor } = context;
+    await restartServer(context);
     const { name, before: text, ghost, after } = await typeUntilGhost(editor);
     await editor.press("Tab");
     await editor.saves(name, text + ghost + after);
